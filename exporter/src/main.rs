@@ -1,0 +1,70 @@
+//! bullmq-exporter: reads its configuration, then serves scrapes until it is told to stop.
+//!
+//! Exit codes: 0 stopped as told, 1 could not serve (or a Redis did not answer `--once`), 2 wrong configuration.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use bullmq_exporter::config::{self, Command};
+use bullmq_exporter::{build_info, logging};
+use tokio::signal::unix::{SignalKind, signal};
+
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let outcome = match config::parse(std::env::args_os()) {
+        Ok(command) => run(command),
+        Err(problem) => {
+            // Where standard error is closed there is nobody to tell.
+            let _ = problem.print();
+            return if problem.is_error() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        let _ = writeln!(io::stderr(), "bullmq-exporter: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    let (config, once) = match command {
+        Command::Version => {
+            io::stdout().write_all(build_info::describe().as_bytes())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Once(config) => (config, true),
+        Command::Serve(config) => (config, false),
+    };
+    logging::start(config.log_level, config.log_format);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("the runtime could not be started")?;
+    runtime.block_on(async {
+        if once {
+            let all_up = bullmq_exporter::run_once(config, &mut io::stdout()).await?;
+            return Ok(if all_up {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
+        }
+        config.announce();
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let shutdown = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        bullmq_exporter::run(config, shutdown).await?;
+        Ok(ExitCode::SUCCESS)
+    })
+}

@@ -1,0 +1,304 @@
+//! What was true in Redis at one moment: plain data, and the decisions that are taken on it.
+//!
+//! Nothing here knows Redis, HTTP or the text format. `redis` fills these types, `exposition` writes them out.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bullmq_vocabulary::JobState;
+
+/// The prefix and the name of a queue: what BullMQ needs to find it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueueId {
+    /// The key prefix, `bull` unless BullMQ was told otherwise.
+    pub prefix: Arc<str>,
+    /// The name of the queue.
+    pub name: Arc<str>,
+}
+
+impl fmt::Display for QueueId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.prefix, self.name)
+    }
+}
+
+/// The number of jobs of a queue in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JobCounts {
+    /// In the `wait` list, without marker elements.
+    pub waiting: u64,
+    /// In the `paused` list, without marker elements.
+    pub paused: u64,
+    /// Taken by workers.
+    pub active: u64,
+    /// Delayed, whether due or not.
+    pub delayed: u64,
+    /// Waiting in order of priority.
+    pub prioritized: u64,
+    /// Parents whose children have not all finished.
+    pub waiting_children: u64,
+    /// Finished well and retained.
+    pub completed: u64,
+    /// Finished badly and retained.
+    pub failed: u64,
+}
+
+impl JobCounts {
+    /// The number of jobs in `state`.
+    pub const fn in_state(&self, state: JobState) -> u64 {
+        match state {
+            JobState::Waiting => self.waiting,
+            JobState::Paused => self.paused,
+            JobState::Active => self.active,
+            JobState::Delayed => self.delayed,
+            JobState::Prioritized => self.prioritized,
+            JobState::WaitingChildren => self.waiting_children,
+            JobState::Completed => self.completed,
+            JobState::Failed => self.failed,
+        }
+    }
+}
+
+/// One queue as it was read in one scrape.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct QueueSnapshot {
+    /// Jobs by state.
+    pub counts: JobCounts,
+    /// Delayed jobs whose time has come.
+    pub delayed_due: u64,
+    /// For each horizon of the snapshot, the delayed jobs that are not due yet but will be within it; empty if there are none.
+    pub delayed_due_within: Vec<u64>,
+    /// Whether workers are told to take nothing.
+    pub paused: bool,
+    /// The global concurrency, if the queue has one.
+    pub concurrency_limit: Option<u64>,
+    /// How long the oldest ready job has been ready; zero if none is ready, nothing if it cannot be known.
+    pub oldest_ready_age: Option<Duration>,
+    /// Attempts to add a job, if the counter could be read.
+    pub added: Option<u64>,
+}
+
+impl QueueSnapshot {
+    /// Jobs that a worker could take now.
+    ///
+    /// Delayed jobs that are due count, because every living worker moves them before it looks for work. The `paused` list
+    /// does not: under a pause no worker takes from it, and one left over from an upgrade to BullMQ 6 is not taken from either.
+    pub const fn ready(&self) -> u64 {
+        if self.paused {
+            return 0;
+        }
+        self.counts
+            .waiting
+            .saturating_add(self.counts.prioritized)
+            .saturating_add(self.delayed_due)
+    }
+
+    /// Worker slots that are needed now.
+    pub fn demand(&self) -> u64 {
+        self.demand_for(self.ready())
+    }
+
+    /// Worker slots that would be needed if the delayed jobs of the horizon with this index were due now.
+    pub fn demand_ahead(&self, horizon: usize) -> u64 {
+        let soon = if self.paused {
+            0
+        } else {
+            self.delayed_due_within.get(horizon).copied().unwrap_or(0)
+        };
+        self.demand_for(self.ready().saturating_add(soon))
+    }
+
+    /// Ready and active jobs, as far as the global concurrency lets them run side by side.
+    ///
+    /// The limit may have been lowered below what runs already; those jobs still hold their slots, so demand is never below
+    /// the active jobs and a lower limit takes no busy worker away.
+    fn demand_for(&self, ready: u64) -> u64 {
+        let wanted = ready.saturating_add(self.counts.active);
+        match self.concurrency_limit {
+            Some(limit) => wanted.min(limit).max(self.counts.active),
+            None => wanted,
+        }
+    }
+}
+
+/// How the reading of one queue ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum QueueReading {
+    /// It was not read: the deadline came first, or one of its core reads failed.
+    Unread,
+    /// It does not exist any more.
+    Gone,
+    /// It was read.
+    Read(QueueSnapshot),
+}
+
+/// The last successful search for queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Discovery {
+    /// How many queues were found.
+    pub queues: usize,
+    /// How long the search took.
+    pub duration: Duration,
+    /// When it ended, by Redis' clock, since 1970.
+    pub finished_at: Duration,
+}
+
+/// One Redis as it was read in one scrape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// The name of the connection.
+    pub redis: Arc<str>,
+    /// Whether Redis answered. If it did not, `queues` is empty.
+    pub up: bool,
+    /// How long the reading took.
+    pub duration: Duration,
+    /// The last successful search for queues, if there was one.
+    pub discovery: Option<Discovery>,
+    /// The horizons to which the queues' `delayed_due_within` belong.
+    pub horizons: Arc<[Duration]>,
+    /// The queues, in the order of their prefixes and names.
+    pub queues: Vec<(QueueId, QueueReading)>,
+}
+
+/// Why a read failed: the closed set of values of the `cause` label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorCause {
+    /// No connection, or it broke.
+    Connection,
+    /// No answer in time.
+    Timeout,
+    /// Redis wants other credentials.
+    Authentication,
+    /// The user may not run a command.
+    Denied,
+    /// A key holds another type than BullMQ gives it.
+    WrongType,
+    /// Redis refused for another reason: loading its data, a replica without its primary, too many clients.
+    Server,
+    /// An answer that makes no sense.
+    Protocol,
+}
+
+impl ErrorCause {
+    /// Every cause.
+    pub const ALL: [Self; 7] = [
+        Self::Connection,
+        Self::Timeout,
+        Self::Authentication,
+        Self::Denied,
+        Self::WrongType,
+        Self::Server,
+        Self::Protocol,
+    ];
+
+    /// The value of the `cause` label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Timeout => "timeout",
+            Self::Authentication => "authentication",
+            Self::Denied => "denied",
+            Self::WrongType => "wrong_type",
+            Self::Server => "server",
+            Self::Protocol => "protocol",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A queue in words: waiting, prioritized, active, due, soon due.
+    fn queue(waiting: u64, prioritized: u64, active: u64, due: u64, soon: u64) -> QueueSnapshot {
+        QueueSnapshot {
+            counts: JobCounts {
+                waiting,
+                prioritized,
+                active,
+                delayed: due + soon,
+                ..JobCounts::default()
+            },
+            delayed_due: due,
+            delayed_due_within: vec![soon],
+            ..QueueSnapshot::default()
+        }
+    }
+
+    #[test]
+    fn ready_and_demand_follow_from_the_counts() {
+        let paused = |queue| QueueSnapshot {
+            paused: true,
+            ..queue
+        };
+        let limited = |limit, queue| QueueSnapshot {
+            concurrency_limit: Some(limit),
+            ..queue
+        };
+        for (sentence, queue, ready, demand, ahead) in [
+            (
+                "an empty queue needs nothing",
+                queue(0, 0, 0, 0, 0),
+                0,
+                0,
+                0,
+            ),
+            (
+                "prioritized jobs alone are ready",
+                queue(0, 7, 0, 0, 0),
+                7,
+                7,
+                7,
+            ),
+            ("due jobs alone are ready", queue(0, 0, 0, 3, 0), 3, 3, 3),
+            (
+                "jobs soon due count ahead only",
+                queue(1, 0, 0, 0, 5),
+                1,
+                1,
+                6,
+            ),
+            (
+                "active jobs hold their slots",
+                queue(2, 1, 4, 1, 0),
+                4,
+                8,
+                8,
+            ),
+            (
+                "a paused queue needs slots for what runs",
+                paused(queue(9, 9, 2, 9, 9)),
+                0,
+                2,
+                2,
+            ),
+            (
+                "the global concurrency caps demand",
+                limited(3, queue(9, 0, 1, 0, 9)),
+                9,
+                3,
+                3,
+            ),
+            (
+                "a limit below what runs takes no busy slot",
+                limited(3, queue(9, 0, 5, 0, 0)),
+                9,
+                5,
+                5,
+            ),
+        ] {
+            assert_eq!(queue.ready(), ready, "{sentence}");
+            assert_eq!(queue.demand(), demand, "{sentence}");
+            assert_eq!(queue.demand_ahead(0), ahead, "{sentence}");
+        }
+    }
+
+    #[test]
+    fn a_left_over_paused_list_is_never_ready() {
+        let mut queue = queue(0, 0, 0, 0, 0);
+        queue.counts.paused = 8;
+        assert_eq!(queue.ready(), 0);
+        assert_eq!(queue.demand(), 0);
+    }
+}

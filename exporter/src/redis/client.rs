@@ -1,0 +1,183 @@
+//! The one connection to a Redis, made when it is needed and made anew after it broke.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
+use tokio::sync::Notify;
+
+use super::reply::{Reply, ReplyError, number};
+use super::score::Millis;
+use crate::model::ErrorCause;
+
+/// How long a new connection may take. Every use has a deadline of its own as well; this bound lets go of an attempt that nobody
+/// waits for any more.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why Redis could not be asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct LinkError {
+    /// The value of the `cause` label.
+    pub(crate) cause: ErrorCause,
+    message: String,
+}
+
+impl From<RedisError> for LinkError {
+    fn from(error: RedisError) -> Self {
+        let kind = error.kind();
+        let cause = if kind == ErrorKind::AuthenticationFailed {
+            ErrorCause::Authentication
+        } else if kind == ErrorKind::Server(ServerErrorKind::NoPerm) {
+            ErrorCause::Denied
+        } else if matches!(kind, ErrorKind::Server(_) | ErrorKind::Extension) {
+            ErrorCause::Server
+        } else if matches!(kind, ErrorKind::Parse | ErrorKind::UnexpectedReturnType) {
+            ErrorCause::Protocol
+        } else if error.is_timeout() {
+            ErrorCause::Timeout
+        } else {
+            ErrorCause::Connection
+        };
+        Self {
+            cause,
+            message: error.to_string(),
+        }
+    }
+}
+
+/// Why a question to Redis was not answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AskError {
+    /// There was no connection, or it broke.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// Redis refused, or its answer makes no sense.
+    #[error(transparent)]
+    Reply(#[from] ReplyError),
+}
+
+impl AskError {
+    /// The value of the `cause` label.
+    pub(crate) const fn cause(&self) -> ErrorCause {
+        match self {
+            Self::Link(error) => error.cause,
+            Self::Reply(error) => error.cause(),
+        }
+    }
+}
+
+/// A Redis server and the connection to it, if there is one.
+pub(crate) struct Link {
+    client: redis::Client,
+    settings: AsyncConnectionConfig,
+    current: Mutex<Option<Connection>>,
+    connecting: tokio::sync::Mutex<()>,
+    connections: AtomicU64,
+    connected: Notify,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The client holds the password.
+        f.debug_struct("Link").finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    /// A link over which nothing has been sent yet.
+    pub(crate) fn new(client: redis::Client) -> Self {
+        // Each use sets its own deadline; the library's default of half a second would cut large batches short.
+        let settings = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECTION_TIMEOUT))
+            .set_response_timeout(None);
+        Self {
+            client,
+            settings,
+            current: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
+            connections: AtomicU64::new(0),
+            connected: Notify::new(),
+        }
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection, made now if there is none.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) async fn connection(&self) -> Result<Connection, LinkError> {
+        let _one_at_a_time = self.connecting.lock().await;
+        let known = self.current().clone();
+        if let Some(connection) = known {
+            return Ok(connection);
+        }
+        let made = self
+            .client
+            .get_multiplexed_async_connection_with_config(&self.settings)
+            .await?;
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        let connection = Connection(made);
+        *self.current() = Some(connection.clone());
+        self.connected.notify_one();
+        Ok(connection)
+    }
+
+    /// Lets go of a connection that broke or answers no more; the next use makes a new one.
+    pub(crate) fn discard(&self) {
+        *self.current() = None;
+    }
+
+    /// How many connections have been made.
+    pub(crate) fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Waits until more connections have been made than this number.
+    pub(crate) async fn connected_after(&self, number: u64) {
+        while self.connections() <= number {
+            self.connected.notified().await;
+        }
+    }
+}
+
+/// One connection; clones share it.
+#[derive(Clone)]
+pub(crate) struct Connection(MultiplexedConnection);
+
+impl Connection {
+    /// Sends commands together and returns the reply to each; a command that Redis refuses has an error as its reply.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub(crate) async fn send(&mut self, pipeline: &Pipeline) -> Result<Vec<Value>, LinkError> {
+        Ok(self
+            .0
+            .send_packed_commands(pipeline, 0, pipeline.len())
+            .await?)
+    }
+
+    /// Redis' clock.
+    ///
+    /// # Errors
+    /// When the connection breaks, or Redis refuses.
+    pub(crate) async fn time(&mut self) -> Result<Millis, AskError> {
+        let mut pipeline = Pipeline::new();
+        pipeline.cmd("TIME");
+        let replies = self.send(&pipeline).await?;
+        let texts = Reply::to("TIME", replies.first()).texts()?;
+        let mut numbers = texts.into_iter().map(|text| text.and_then(number::<u64>));
+        match (numbers.next().flatten(), numbers.next().flatten()) {
+            (Some(seconds), Some(micros)) => Ok(Millis(
+                seconds.saturating_mul(1000).saturating_add(micros / 1000),
+            )),
+            _ => Err(ReplyError::Unexpected { command: "TIME" }.into()),
+        }
+    }
+}

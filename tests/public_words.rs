@@ -1,0 +1,68 @@
+//! Do the documents, the exposition and the foreign judges agree on the public words?
+
+use std::collections::BTreeSet;
+
+use acceptance::{BullMq, Exporter, Redis, Version, promtool, repository};
+use anyhow::{Context as _, Result};
+use bullmq_vocabulary::{METRICS, metrics_markdown};
+
+#[test]
+fn the_page_of_metrics_is_what_the_vocabulary_renders() -> Result<()> {
+    let page = std::fs::read_to_string(repository().join("exporter/METRICS.md"))?;
+    assert!(
+        page == metrics_markdown(),
+        "exporter/METRICS.md is out of date; `make docs` renders it anew"
+    );
+    Ok(())
+}
+
+#[test]
+fn what_is_served_is_what_the_vocabulary_says_and_promtool_accepts_it() -> Result<()> {
+    let redis = Redis::start()?;
+    BullMq::start(Version::V6, &redis)?.run(
+        "await queue('email').setGlobalConcurrency(2); await queue('email').add('job', {});
+         await queue('a \"strange\" \\\\ name').add('job', {}, { delay: 1000 });",
+    )?;
+    let scrape = Exporter::start(&redis)?.scrape_when_found("email")?;
+
+    let mut families = BTreeSet::new();
+    for line in scrape
+        .text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+    {
+        let (name, kind) = line.split_once(' ').context("a name and a kind")?;
+        if name.starts_with("process_") {
+            continue;
+        }
+        let metric = METRICS.iter().find(|metric| metric.name == name);
+        let metric =
+            metric.with_context(|| format!("{name} is served but is not in the vocabulary"))?;
+        assert_eq!(metric.kind.as_str(), kind, "{name}");
+        assert!(
+            scrape
+                .text
+                .contains(&format!("# HELP {name} {}\n", metric.help)),
+            "{name}"
+        );
+        for (labels, _) in scrape.samples(name) {
+            for label in metric.labels {
+                assert!(
+                    labels.contains(&format!("{label}=\"")),
+                    "{name} without {label}: {labels}"
+                );
+            }
+        }
+        assert!(families.insert(name), "{name} is served twice");
+    }
+    let all: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
+    assert_eq!(families, all, "every metric of the vocabulary is served");
+
+    let (_, said) = promtool(&["check", "metrics"], &scrape.text)?;
+    // The name is BullMQ's own, and stays as it is for the dashboards that know it.
+    let said = said
+        .lines()
+        .filter(|line| !line.starts_with("bullmq_job_count "));
+    assert_eq!(said.collect::<Vec<_>>(), Vec::<&str>::new());
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! Does the exporter only read, at a cost that does not depend on how many jobs there are?
+
+use std::collections::BTreeMap;
+
+use acceptance::{BullMq, Exporter, Redis, Version};
+use anyhow::Result;
+
+/// Every command that a scrape may send.
+const IN_A_SCRAPE: &[&str] = &[
+    "time",
+    "multi",
+    "exec",
+    "llen",
+    "zcard",
+    "zcount",
+    "hmget",
+    "lrange",
+    "lindex",
+    "get",
+    "zrange",
+    "zrangebyscore",
+];
+/// What connecting and looking for queues may send besides.
+const BESIDES: &[&str] = &[
+    "scan",
+    "client|setinfo",
+    "client",
+    "hello",
+    "select",
+    "auth",
+];
+/// What the tests themselves send to look at Redis.
+const OURS: &[&str] = &["info", "ping", "debug", "command|docs", "command"];
+
+/// A queue with jobs in every state but active, `jobs` of each kind.
+fn fill(redis: &Redis, version: Version, jobs: usize) -> Result<()> {
+    BullMq::start(version, redis)?.run(&format!(
+        "const q = queue('email');
+         const many = (opts) => Array.from({{ length: {jobs} }}, () => ({{ name: 'a', data: {{}}, opts }}));
+         const running = await worker('email', async (job) => {{ if (job.name === 'bad') throw new Error('no'); }});
+         const drained = new Promise((resolve) => running.on('drained', resolve));
+         await q.addBulk([...many({{}}), {{ name: 'bad', data: {{}} }}]);
+         await drained; await running.close();
+         await q.addBulk([...many({{}}), ...many({{ priority: 1 }}), ...many({{ priority: 9 }}), ...many({{ delay: 1 }}), ...many({{ delay: 20000 }})]);
+         await sleep(20);"
+    ))?;
+    Ok(())
+}
+
+/// The commands that `scrapes` scrapes send, by name.
+fn commands_of(
+    redis: &Redis,
+    exporter: &Exporter,
+    scrapes: usize,
+) -> Result<BTreeMap<String, u64>> {
+    redis.run(&["CONFIG", "RESETSTAT"])?;
+    for _ in 0..scrapes {
+        exporter.scrape()?;
+    }
+    let mut calls: BTreeMap<_, _> = redis.command_calls()?.into_iter().collect();
+    calls.retain(|name, _| !OURS.contains(&name.as_str()) && !name.starts_with("config"));
+    Ok(calls)
+}
+
+#[test]
+fn a_scrape_sends_the_same_few_reads_for_ten_jobs_and_for_ten_thousand() -> Result<()> {
+    for version in Version::ALL {
+        let mut of_size = Vec::new();
+        for jobs in [10, 10_000] {
+            let redis = Redis::start()?;
+            fill(&redis, version, jobs)?;
+            let exporter =
+                Exporter::start_with(&["--redis.url", &redis.url(), "--discovery.interval", "1h"])?;
+            exporter.scrape_when_found("email")?;
+            let commands = commands_of(&redis, &exporter, 10)?;
+            for name in commands.keys() {
+                assert!(
+                    IN_A_SCRAPE.contains(&name.as_str()),
+                    "{version:?}: a scrape sent {name}"
+                );
+            }
+            assert_eq!(
+                commands.get("time"),
+                Some(&10),
+                "the scrapes were seen: {commands:?}"
+            );
+            of_size.push(commands);
+        }
+        assert_eq!(of_size.first(), of_size.last(), "{version:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_idle_queue_costs_one_round_trip_of_reads() -> Result<()> {
+    let redis = Redis::start()?;
+    BullMq::start(Version::V6, &redis)?.run("await queue('email').waitUntilReady();")?;
+    let exporter =
+        Exporter::start_with(&["--redis.url", &redis.url(), "--discovery.interval", "1h"])?;
+    exporter.scrape_when_found("email")?;
+    let commands = commands_of(&redis, &exporter, 1)?;
+    let expected = [
+        ("exec", 1),
+        ("get", 1),
+        ("hmget", 1),
+        ("lindex", 3),
+        ("llen", 3),
+        ("lrange", 1),
+        ("multi", 1),
+        ("time", 1),
+        ("zcard", 5),
+        ("zcount", 1),
+    ];
+    let expected: BTreeMap<_, _> = expected
+        .into_iter()
+        .map(|(name, calls)| (name.to_owned(), calls))
+        .collect();
+    assert_eq!(commands, expected);
+    Ok(())
+}
+
+#[test]
+fn nothing_is_written_and_nothing_but_reads_is_sent_in_a_whole_life() -> Result<()> {
+    let redis = Redis::start_with(&["--enable-debug-command", "yes"])?;
+    fill(&redis, Version::V6, 100)?;
+    redis.run(&["CONFIG", "RESETSTAT"])?;
+    let before = redis.run(&["DEBUG", "DIGEST"])?;
+    let exporter = Exporter::start(&redis)?;
+    exporter.scrape_when_found("email")?;
+    for _ in 0..20 {
+        exporter.scrape()?;
+    }
+    drop(exporter);
+    assert_eq!(redis.run(&["DEBUG", "DIGEST"])?, before);
+    for (name, _) in redis.command_calls()? {
+        let known = [IN_A_SCRAPE, BESIDES, OURS]
+            .iter()
+            .any(|list| list.contains(&name.as_str()));
+        assert!(known || name == "config|resetstat", "{name} was sent");
+    }
+    Ok(())
+}

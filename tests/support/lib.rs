@@ -1,0 +1,23 @@
+//! Real servers for the acceptance tests and the demo: Redis, BullMQ in Node, Prometheus, and our own two programs.
+//!
+//! Each is started on a free port with its files in a folder of its own, writes its log there, and ends when its value is
+//! dropped; nothing that was not started here is ever touched. A server that is not installed is an error, never a skipped
+//! test.
+
+mod binary;
+mod bullmq;
+mod clock;
+mod exporter;
+mod process;
+mod prometheus;
+mod redis;
+mod scrape;
+
+pub use binary::{ours, repository};
+pub use bullmq::{BullMq, Version};
+pub use clock::FrozenClock;
+pub use exporter::Exporter;
+pub use process::{Process, free_port, keep_logs_in, wait_until};
+pub use prometheus::{Prometheus, Sample, promtool};
+pub use redis::Redis;
+pub use scrape::{Scrape, get};
