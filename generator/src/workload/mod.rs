@@ -1,0 +1,143 @@
+//! Workers as they are known to be possible.
+//!
+//! A [`Workload`] can only be had from [`check`], so that whatever holds one needs no check of its own: its smallest number of
+//! replicas is not above its largest, it has at least one queue that must exist, and a horizon of the exporter covers its
+//! startup. Defaults are filled in here, and only here.
+
+mod check;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::decimal::Decimal;
+use crate::problem::Span;
+
+pub use crate::spec::{OnMetricsLoss, Utilization};
+pub use check::check;
+
+/// How often Prometheus scrapes the exporter unless told: the interval that the policies were measured with.
+pub const DEFAULT_SCRAPE_INTERVAL: Duration = Duration::from_secs(15);
+/// How often KEDA, and the HPA, ask for the metric. The HPA's interval is the default of
+/// <https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#how-does-a-horizontalpodautoscaler-work>.
+pub const POLLING_INTERVAL: Duration = Duration::from_secs(15);
+/// Quiet time before scaling to zero unless told. With a signal that sees delayed and running jobs a short one is safe.
+pub const DEFAULT_IDLE_AFTER: Duration = Duration::from_mins(2);
+/// The API version of Deployments and `StatefulSet`s, which KEDA assumes too.
+pub const APPS_V1: &str = "apps/v1";
+
+/// Which Prometheus is asked, and what it knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prometheus {
+    /// The base URL, as KEDA reaches it.
+    pub server_address: String,
+    /// How often it scrapes the exporter.
+    pub scrape_interval: Duration,
+    /// Labels that are added to every selector.
+    pub matchers: BTreeMap<String, String>,
+    /// The horizons that the exporter serves, rising.
+    pub horizons: Vec<Duration>,
+}
+
+/// What is scaled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// `Deployment`, or another kind with a scale subresource.
+    pub kind: String,
+    /// Its name, in the namespace of the worker.
+    pub name: String,
+    /// Its API version.
+    pub api_version: String,
+}
+
+/// A queue that the worker takes jobs from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// The name of its Redis connection in the exporter.
+    pub redis: String,
+    /// Its key prefix.
+    pub prefix: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it may be missing. If not, its absence stops all scaling until it is back.
+    pub optional: bool,
+}
+
+/// What decides how many replicas there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// Every ready or running job gets a slot.
+    Slots {
+        /// Slots that one replica is meant to use.
+        slots: Decimal,
+    },
+    /// One replica for so many jobs.
+    JobsPerReplica {
+        /// Jobs, ready or running.
+        jobs: Decimal,
+    },
+    /// The backlog is worked off within a time.
+    StartWithin {
+        /// The time.
+        within: Duration,
+        /// The mean time of a job.
+        mean: Duration,
+        /// Slots that one replica is meant to use.
+        slots: Decimal,
+    },
+}
+
+/// How many replicas there may be: `min` is not above `max`, and `max` is at least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replicas {
+    min: u32,
+    max: u32,
+}
+
+impl Replicas {
+    /// Bounds, if they are possible.
+    pub fn new(min: u32, max: u32) -> Option<Self> {
+        (min <= max && max >= 1).then_some(Self { min, max })
+    }
+
+    /// The smallest number of replicas.
+    pub const fn min(self) -> u32 {
+        self.min
+    }
+
+    /// The largest number of replicas.
+    pub const fn max(self) -> u32 {
+        self.max
+    }
+}
+
+/// One worker, known to be possible.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// Where it stands in its spec.
+    pub span: Span,
+    /// Its name, and the name of its ScaledObject.
+    pub name: String,
+    /// Its namespace; none means that of whoever applies the manifest.
+    pub namespace: Option<String>,
+    /// What is scaled.
+    pub target: Target,
+    /// Where its metrics are.
+    pub prometheus: Rc<Prometheus>,
+    /// Its queues, at least one of them not optional.
+    pub queues: Vec<Queue>,
+    /// What decides how many replicas there are.
+    pub policy: Policy,
+    /// How many replicas there may be.
+    pub replicas: Replicas,
+    /// From pod created to first job taken, if known.
+    pub startup: Option<Duration>,
+    /// The horizon at which demand is looked up; none means now.
+    pub horizon: Option<Duration>,
+    /// The longest time of a job that is known: the longest itself, or else the mean.
+    pub job: Option<Duration>,
+    /// What happens while the metrics are lost.
+    pub on_metrics_loss: OnMetricsLoss,
+    /// Quiet time before scaling to zero.
+    pub idle_after: Duration,
+}
