@@ -12,7 +12,7 @@ use bullmq_vocabulary::{JobState, Metric, label, metric, prometheus_duration};
 
 use crate::model::{QueueReading, QueueSnapshot, Snapshot};
 
-/// The content type of what [`write`] makes.
+/// The content type of what [`write()`] makes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Appends every series of the snapshots.

@@ -1,0 +1,147 @@
+#!/bin/sh
+# Installs what the tests and the demo need beside this repository and cargo, as packages of the system.
+#
+#   tools.sh          everything, then BullMQ for tests/bullmq and examples/demo
+#   tools.sh rust     only checks Rust and a C compiler, which is all that building needs
+#
+# It says first what it will install. Without root it says what to install, and fails. When nothing is missing it says
+# nothing.
+set -eu
+cd "$(dirname "$0")/.."
+
+NODE_NEEDED=18
+
+say() {
+  printf '%s\n' "$@" >&2
+}
+
+fail() {
+  say "$@"
+  exit 1
+}
+
+has() {
+  command -v "$1" >/dev/null 2>&1
+}
+
+# at_least HAVE NEEDED: compares versions number by number; what follows a number, as in 12.22.9~dfsg, does not count.
+at_least() {
+  printf '%s %s\n' "$1" "$2" | awk '{
+    split($1, have, "."); split($2, needed, ".")
+    for (part = 1; part <= 3; part++)
+      if (have[part] + 0 != needed[part] + 0) exit (have[part] + 0 < needed[part] + 0)
+  }'
+}
+
+# First of all, because nothing below can repair it. No toolchain is downloaded here.
+check_rust() {
+  needed=$(sed -n 's/^rust-version = "\([0-9.]*\)".*/\1/p' Cargo.toml)
+  if ! has cargo || ! has rustc; then
+    fail "Rust is not installed; this repository needs version $needed or newer." \
+      "Install it with rustup, from https://rustup.rs or as the package of that name: rustup toolchain install stable"
+  fi
+  have=$(rustc --version | cut -d ' ' -f 2)
+  if ! at_least "$have" "$needed"; then
+    fail "Rust $have is too old; this repository needs version $needed or newer." \
+      "With rustup: rustup update stable. Without it, get it from https://rustup.rs; the Rust of Debian and Ubuntu is older."
+  fi
+}
+
+# The programs that are missing, one word each; of those that building needs, or of all.
+missing_programs() {
+  programs=cc
+  [ "$wanted" = rust ] || programs='cc redis-server redis-cli prometheus promtool node npm'
+  for program in $programs; do
+    has "$program" || printf '%s ' "$program"
+  done
+}
+
+# The packages that bring them.
+missing_packages() {
+  for program in $(missing_programs); do
+    case $program in
+      cc) printf 'gcc libc6-dev ' ;;
+      redis-cli) printf 'redis-tools ' ;;
+      promtool) ! has prometheus || printf 'prometheus ' ;;
+      node) printf 'nodejs ' ;;
+      # NodeSource's package of Node brings npm, and Debian's npm does not go with it.
+      npm) { ! has node && nodejs_candidate | grep -q nodesource; } || printf 'npm ' ;;
+      *) printf '%s ' "$program" ;;
+    esac
+  done
+}
+
+nodejs_candidate() {
+  apt-cache policy nodejs 2>/dev/null | awk '$1 == "Candidate:" { print $2 }'
+}
+
+node_too_old() {
+  fail "$1 is too old; BullMQ's current releases are tested here with Node $NODE_NEEDED or newer." \
+    "Install a newer one, with npm, from https://nodejs.org or https://github.com/nodesource/distributions, so that" \
+    "\`node --version\` says v$NODE_NEEDED or more."
+}
+
+check_node() {
+  version=$(node --version)
+  at_least "${version#v}" "$NODE_NEEDED" || node_too_old "Node ${version#v}"
+}
+
+# What apt would install; it may not know any before its lists have been fetched.
+check_nodejs_candidate() {
+  has node && return
+  candidate=$(nodejs_candidate)
+  at_least "${candidate#*:}" "$NODE_NEEDED" || node_too_old "This system's package of Node, $candidate,"
+}
+
+install_packages() {
+  packages=$(missing_packages)
+  packages=${packages% }
+  if ! has apt-get; then
+    fail "Not found: $(missing_programs)" "Install them with this system's packages, then run this again."
+  fi
+  if [ "$(id -u)" = 0 ]; then
+    as_root=
+  elif has sudo && sudo -n true 2>/dev/null; then
+    as_root=sudo
+  else
+    [ -z "$(nodejs_candidate)" ] || check_nodejs_candidate
+    fail "Not found: $(missing_programs)" "Install what is missing, as root, then run this again:" \
+      "  apt-get update && apt-get install --no-install-recommends $packages"
+  fi
+  say "Installing the packages: $packages"
+  case $packages in
+    *redis-server* | *prometheus*)
+      say "Debian's and Ubuntu's redis-server and prometheus start services of their own where systemd runs. Neither the" \
+        "tests nor the demo use them. To switch them off: systemctl disable --now redis-server prometheus"
+      ;;
+  esac
+  $as_root apt-get update -q
+  if [ "$wanted" != rust ]; then
+    check_nodejs_candidate
+    # Only now is it known whether npm comes with Node.
+    packages=$(missing_packages)
+  fi
+  # shellcheck disable=SC2086 # one word a package, and no word without sudo
+  $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages
+}
+
+# BullMQ itself, in the releases that the lock file names. The copy of the lock file says for which one it was done.
+install_bullmq() {
+  folder=$1
+  if cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed-lock"; then
+    return
+  fi
+  say "Installing BullMQ in $folder ..."
+  # What is installed here needs no script of its own, so none may run.
+  (cd "$folder" && npm ci --ignore-scripts) >&2 || fail "npm ci failed in $folder."
+  cp "$folder/package-lock.json" "$folder/node_modules/.installed-lock"
+}
+
+wanted=${1:-all}
+check_rust
+[ -z "$(missing_programs)" ] || install_packages
+if [ "$wanted" != rust ]; then
+  check_node
+  install_bullmq tests/bullmq
+  install_bullmq examples/demo
+fi
