@@ -3,19 +3,22 @@
 //! Scrapes that come at the same time share one reading of Redis, each with its own deadline. A reading goes on until the last of
 //! those deadlines; a scrape whose deadline comes earlier is told what has been read by then, and the rest is unread.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::try_join;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tracing::{info, warn};
 
-use crate::model::{Discovery, ErrorCause, QueueId, QueueReading, Snapshot};
+use crate::model::{Discovery, ErrorCause, QueueId, QueueReading, RedisFacts, Snapshot, Workers};
+use crate::queue_filter::QueueFilter;
 use crate::redis::{
-    AskError, Connection, FirstSeen, Link, Millis, Question, ReplyError, discover, read_batch,
+    AskError, Connection, FirstSeen, Found, Link, Millis, Question, ReplyError, discover,
+    read_batch, read_server, set_user,
 };
 use crate::self_metrics::SelfMetrics;
 
@@ -40,10 +43,25 @@ pub struct Settings {
     pub client: redis::Client,
     /// The key prefixes under which queues are looked for.
     pub prefixes: Vec<Arc<str>>,
+    /// Which of the queues are meant.
+    pub filter: QueueFilter,
+    /// Whether workers are counted.
+    pub count_workers: bool,
     /// How far ahead demand is looked up, in rising order.
     pub horizons: Arc<[Duration]>,
     /// The pause between two searches for queues.
     pub discovery_interval: Duration,
+}
+
+impl Settings {
+    /// The command that makes a Redis user with the least rights that these settings need.
+    pub fn acl(&self) -> String {
+        set_user(
+            &self.prefixes,
+            self.filter.needs_search(),
+            self.count_workers,
+        )
+    }
 }
 
 /// Reads one Redis, scrape by scrape.
@@ -52,6 +70,8 @@ pub struct Collector {
     settings: Settings,
     link: Link,
     known: Mutex<Arc<Known>>,
+    /// The names of the queues that are expected to exist.
+    named: HashSet<String>,
     current: Mutex<Option<Arc<Reading>>>,
     first_seen: FirstSeen,
     self_metrics: SelfMetrics,
@@ -63,6 +83,26 @@ pub struct Collector {
 struct Known {
     queues: Vec<QueueId>,
     discovery: Option<Discovery>,
+}
+
+impl Known {
+    /// What is known before the first discovery: the queues that are named.
+    fn named(settings: &Settings) -> Self {
+        let names = settings.filter.named();
+        let of_prefix = |prefix: &Arc<str>| {
+            let prefix = Arc::clone(prefix);
+            let queue = move |name: &String| QueueId {
+                prefix: Arc::clone(&prefix),
+                name: name.as_str().into(),
+            };
+            names.iter().map(queue).collect::<Vec<_>>()
+        };
+        let queues: BTreeSet<_> = settings.prefixes.iter().flat_map(of_prefix).collect();
+        Self {
+            queues: queues.into_iter().collect(),
+            discovery: None,
+        }
+    }
 }
 
 /// What the log already says, so that it says it once.
@@ -88,6 +128,8 @@ struct Reading {
 #[derive(Debug)]
 struct Progress {
     answered: bool,
+    facts: Option<RedisFacts>,
+    workers: Option<Arc<HashMap<QueueId, Workers>>>,
     readings: Vec<QueueReading>,
 }
 
@@ -101,8 +143,9 @@ impl Collector {
     pub fn new(settings: Settings, self_metrics: SelfMetrics) -> Self {
         Self {
             link: Link::new(settings.client.clone()),
+            known: Mutex::new(Arc::new(Known::named(&settings))),
+            named: settings.filter.named().into_iter().collect(),
             settings,
-            known: Mutex::default(),
             current: Mutex::default(),
             first_seen: FirstSeen::default(),
             self_metrics,
@@ -142,6 +185,8 @@ impl Collector {
             started: Instant::now(),
             progress: Mutex::new(Progress {
                 answered: false,
+                facts: None,
+                workers: None,
                 readings: vec![QueueReading::Unread; known.queues.len()],
             }),
             known,
@@ -203,7 +248,7 @@ impl Collector {
         let (connection, question) = (&connection, &question);
         let queues = reading.known.queues.as_slice();
         let batches = (0..queues.len()).step_by(QUEUES_A_BATCH);
-        stream::iter(batches)
+        let read_queues = stream::iter(batches)
             .map(|first| async move {
                 let batch = queues.iter().skip(first).take(QUEUES_A_BATCH).cloned();
                 let batch: Vec<QueueId> = batch.collect();
@@ -221,8 +266,24 @@ impl Collector {
                 Ok::<_, AskError>(())
             })
             .buffer_unordered(BATCHES_IN_FLIGHT)
-            .try_collect()
-            .await
+            .try_collect::<()>();
+        let read_facts = async {
+            let Settings {
+                prefixes,
+                count_workers,
+                ..
+            } = &self.settings;
+            let mut connection = connection.clone();
+            let answer = read_server(&mut connection, prefixes, queues, *count_workers).await?;
+            for problem in &answer.problems {
+                self.say_denied(problem);
+            }
+            let mut progress = lock(&reading.progress);
+            progress.facts = answer.facts;
+            progress.workers = answer.workers.map(Arc::new);
+            Ok(())
+        };
+        try_join(read_queues, read_facts).await.map(|_| ())
     }
 
     /// The connection, proved to be alive by the time that Redis tells.
@@ -241,13 +302,26 @@ impl Collector {
 
     fn snapshot(&self, reading: &Reading) -> Snapshot {
         let progress = lock(&reading.progress);
+        let read = |(queue, reading): (&QueueId, &QueueReading)| {
+            // A queue that is named is expected to exist; of one that is not, nothing is told when it is gone.
+            let missing =
+                *reading == QueueReading::Gone && self.named.contains(queue.name.as_ref());
+            (
+                queue.clone(),
+                if missing {
+                    QueueReading::Unread
+                } else {
+                    reading.clone()
+                },
+            )
+        };
         let queues = if progress.answered {
             reading
                 .known
                 .queues
                 .iter()
-                .cloned()
-                .zip(progress.readings.iter().cloned())
+                .zip(&progress.readings)
+                .map(read)
                 .collect()
         } else {
             Vec::new()
@@ -258,6 +332,8 @@ impl Collector {
             duration: reading.started.elapsed(),
             discovery: reading.known.discovery,
             horizons: Arc::clone(&self.settings.horizons),
+            facts: progress.facts.clone().filter(|_| progress.answered),
+            workers: progress.workers.clone(),
             queues,
         }
     }
@@ -285,12 +361,8 @@ impl Collector {
     /// When Redis cannot be asked; the reason is logged and counted.
     pub async fn discover(&self) -> Result<(), ErrorCause> {
         let started = Instant::now();
-        let outcome = timeout(DISCOVERY_LIMIT, async {
-            let (mut connection, _) = self.first_answer().await?;
-            discover(&mut connection, &self.settings.prefixes).await
-        })
-        .await;
-        let found = match outcome {
+        let outcome = timeout(DISCOVERY_LIMIT, self.find_queues()).await;
+        let (found, finished_at) = match outcome {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => {
                 if let AskError::Link(_) = error {
@@ -304,18 +376,42 @@ impl Collector {
             }
         };
         let duration = started.elapsed();
-        self.say_discovered(&found.queues, found.unreadable_names, duration);
+        let queues: Vec<_> = found.queues.into_iter().collect();
+        self.say_discovered(&queues, found.unreadable_names, duration);
+        let finished_at = Duration::from_millis(finished_at.0);
         let discovery = Discovery {
-            queues: found.queues.len(),
+            queues: queues.len(),
             duration,
-            finished_at: Duration::from_millis(found.finished_at.0),
+            finished_at,
         };
-        let known = Known {
-            queues: found.queues,
+        *lock(&self.known) = Arc::new(Known {
+            queues,
             discovery: Some(discovery),
-        };
-        *lock(&self.known) = Arc::new(known);
+        });
         Ok(())
+    }
+
+    /// The queues that are meant: those that are named, and those of the others that exist.
+    async fn find_queues(&self) -> Result<(Found, Millis), AskError> {
+        let (mut connection, now) = self.first_answer().await?;
+        let Settings {
+            prefixes, filter, ..
+        } = &self.settings;
+        let named = Known::named(&self.settings).queues;
+        if !filter.needs_search() {
+            let queues = named.into_iter().collect();
+            return Ok((
+                Found {
+                    queues,
+                    unreadable_names: 0,
+                },
+                now,
+            ));
+        }
+        let mut found = discover(&mut connection, prefixes).await?;
+        found.queues.retain(|queue| filter.takes(&queue.name));
+        found.queues.extend(named);
+        Ok((found, connection.time().await?))
     }
 }
 
@@ -377,17 +473,14 @@ impl Collector {
             return;
         }
         let redis = &self.settings.name;
+        let mut denied = Vec::new();
         for (index, problem) in problems {
             let Some(queue) = queues.get(*index) else {
                 continue;
             };
             let cause = problem.cause();
             if cause == ErrorCause::Denied && readings.get(*index) != Some(&QueueReading::Unread) {
-                // What is denied stays denied: it is said and counted once, not in every scrape.
-                if said.denied.insert(problem.to_string()) {
-                    self.self_metrics.count_error(redis, cause);
-                    warn!(%redis, error = %problem, "a command is denied; what depends on it is left out");
-                }
+                denied.push(problem);
                 continue;
             }
             self.self_metrics.count_error(redis, cause);
@@ -399,6 +492,19 @@ impl Collector {
             if *reading != QueueReading::Unread && said.broken_queues.remove(queue).is_some() {
                 info!(%redis, %queue, "the queue can be read again");
             }
+        }
+        drop(said);
+        for problem in denied {
+            self.say_denied(problem);
+        }
+    }
+
+    /// What is denied stays denied: it is said and counted once, not in every scrape.
+    fn say_denied(&self, problem: &ReplyError) {
+        if lock(&self.said).denied.insert(problem.to_string()) {
+            let redis = &self.settings.name;
+            self.self_metrics.count_error(redis, problem.cause());
+            warn!(%redis, error = %problem, "a command is denied; what depends on it is left out");
         }
     }
 }

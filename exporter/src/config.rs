@@ -12,13 +12,14 @@ use bullmq_vocabulary::{
 };
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser};
+use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser};
 use redis::{ConnectionAddr, IntoConnectionInfo as _};
 use tracing::info;
 
 use crate::build_info;
 use crate::collect;
 use crate::logging::{Format, Level};
+use crate::queue_filter::{Glob, QueueFilter};
 
 const DEFAULT_REDIS_URL: &str = "redis://127.0.0.1:6379";
 /// Where platforms and other programs say where Redis is.
@@ -32,6 +33,7 @@ const LONGEST_HORIZON: Duration = Duration::from_hours(24);
 const MOST_HORIZONS: usize = 16;
 
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(
     name = "bullmq-exporter",
     about = "Publishes the true state of every BullMQ queue as Prometheus metrics. It only reads.",
@@ -45,6 +47,25 @@ struct Flags {
     /// Key prefix under which queues are looked for; repeatable, the environment variable takes commas
     #[arg(long = "bullmq.prefix", value_name = "PREFIX", env = "BULLMQ_EXPORTER_BULLMQ_PREFIX", default_value = DEFAULT_PREFIX)]
     bullmq_prefix: Vec<String>,
+
+    /// Queue to read, by name or pattern (* and ?, escaped by a backslash); repeatable, the environment variable takes commas
+    ///
+    /// Without it every queue is read. A queue that is named without a wildcard is expected to exist, and if every queue is named no
+    /// search is needed.
+    #[arg(
+        long = "bullmq.queue",
+        value_name = "NAME",
+        env = "BULLMQ_EXPORTER_BULLMQ_QUEUE"
+    )]
+    bullmq_queue: Vec<String>,
+
+    /// Queue not to read, by name or pattern; repeatable, the environment variable takes commas
+    #[arg(
+        long = "bullmq.exclude",
+        value_name = "NAME",
+        env = "BULLMQ_EXPORTER_BULLMQ_EXCLUDE"
+    )]
+    bullmq_exclude: Vec<String>,
 
     /// How far ahead demand is looked up; repeatable, the environment variable takes commas [default: 30s 1m 2m 5m]
     #[arg(
@@ -62,6 +83,10 @@ struct Flags {
         default_value = "30s"
     )]
     discovery_interval: humantime::Duration,
+
+    /// Count connected workers, by one CLIENT LIST a scrape
+    #[arg(long = "collect.workers", value_name = "BOOL", env = "BULLMQ_EXPORTER_COLLECT_WORKERS", default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    collect_workers: bool,
 
     /// How long a scrape may take at most; Prometheus' own scrape timeout, less half a second, is kept as well
     #[arg(
@@ -98,6 +123,10 @@ struct Flags {
     #[arg(long, env = "BULLMQ_EXPORTER_ONCE")]
     once: bool,
 
+    /// Print the command that makes a Redis user with the least rights, and exit
+    #[arg(long = "print-acl", env = "BULLMQ_EXPORTER_PRINT_ACL")]
+    print_acl: bool,
+
     /// Print the version
     #[arg(long)]
     version: bool,
@@ -108,6 +137,8 @@ struct Flags {
 pub enum Command {
     /// Print the version.
     Version,
+    /// Print this command for Redis.
+    PrintAcl(String),
     /// Print one scrape.
     Once(Config),
     /// Serve scrapes.
@@ -158,11 +189,13 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, P
     if flags.version {
         return Ok(Command::Version);
     }
-    let once = flags.once;
+    let (once, print_acl) = (flags.once, flags.print_acl);
     let config = flags.check(&matches).map_err(|sentence| {
         Problem::from(Flags::command().error(ErrorKind::ValueValidation, sentence))
     })?;
-    Ok(if once {
+    Ok(if print_acl {
+        Command::PrintAcl(config.redis.acl())
+    } else if once {
         Command::Once(config)
     } else {
         Command::Serve(config)
@@ -237,6 +270,20 @@ impl Flags {
                 name: DEFAULT_REDIS_NAME.into(),
                 client,
                 prefixes,
+                filter: QueueFilter {
+                    include: globs(
+                        "--bullmq.queue",
+                        &many(self.bullmq_queue, from_environment(matches, "bullmq_queue")),
+                    )?,
+                    exclude: globs(
+                        "--bullmq.exclude",
+                        &many(
+                            self.bullmq_exclude,
+                            from_environment(matches, "bullmq_exclude"),
+                        ),
+                    )?,
+                },
+                count_workers: self.collect_workers,
                 horizons: parse_horizons(&horizons)?,
                 discovery_interval,
             },
@@ -279,6 +326,15 @@ fn many(values: Vec<String>, from_environment: bool) -> Vec<String> {
     } else {
         values
     }
+}
+
+fn globs(flag: &str, patterns: &[String]) -> Result<Vec<Glob>, Sentence> {
+    if patterns.iter().any(String::is_empty) {
+        return Err(format!(
+            "{flag} '': no queue has an empty name; leave the flag out, or write * for every queue"
+        ));
+    }
+    Ok(patterns.iter().map(|pattern| Glob::new(pattern)).collect())
 }
 
 fn parse_horizons(values: &[String]) -> Result<Arc<[Duration]>, Sentence> {

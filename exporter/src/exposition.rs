@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bullmq_vocabulary::{JobState, Metric, label, metric, prometheus_duration};
 
-use crate::model::{QueueReading, QueueSnapshot, Snapshot};
+use crate::model::{GroupStatus, QueueReading, QueueSnapshot, Snapshot, Workers};
 
 /// The content type of what [`write()`] makes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -29,69 +29,9 @@ pub fn write(snapshots: &[&Snapshot], out: &mut impl Write) -> fmt::Result {
         out,
     };
 
-    page.per_server(&metric::UP, |snapshot| Some(u8::from(snapshot.up)))?;
-    page.family(&metric::QUEUE_UP, |server, sample| {
-        for queue in &server.queues {
-            sample(&queue.labels, "", &u8::from(queue.snapshot.is_some()))?;
-        }
-        Ok(())
-    })?;
-    page.family(&metric::JOB_COUNT, |server, sample| {
-        let states = JobState::ALL.map(|state| (state, format!(",{}=\"{state}\"", label::STATE)));
-        for queue in &server.queues {
-            let Some(snapshot) = queue.snapshot else {
-                continue;
-            };
-            for (state, label) in &states {
-                sample(&queue.labels, label, &snapshot.counts.in_state(*state))?;
-            }
-        }
-        Ok(())
-    })?;
-    page.per_queue(&metric::QUEUE_READY_JOBS, |queue| Some(queue.ready()))?;
-    page.per_queue(&metric::QUEUE_DELAYED_DUE_JOBS, |queue| {
-        Some(queue.delayed_due)
-    })?;
-    page.per_queue(&metric::QUEUE_DEMAND_JOBS, |queue| Some(queue.demand()))?;
-    page.family(&metric::QUEUE_DEMAND_AHEAD_JOBS, |server, sample| {
-        for queue in &server.queues {
-            let Some(snapshot) = queue.snapshot else {
-                continue;
-            };
-            for (index, label) in server.horizons.iter().enumerate() {
-                sample(&queue.labels, label, &snapshot.demand_ahead(index))?;
-            }
-        }
-        Ok(())
-    })?;
-    page.per_queue(&metric::QUEUE_OLDEST_READY_AGE_SECONDS, |queue| {
-        queue.oldest_ready_age.map(Seconds)
-    })?;
-    page.per_queue(&metric::QUEUE_PAUSED, |queue| Some(u8::from(queue.paused)))?;
-    page.per_queue(&metric::QUEUE_CONCURRENCY_LIMIT, |queue| {
-        queue.concurrency_limit
-    })?;
-    page.per_queue(&metric::JOB_ADDED_TOTAL, |queue| queue.added)?;
-
-    page.per_server(&metric::EXPORTER_SCRAPE_DURATION_SECONDS, |snapshot| {
-        Some(Seconds(snapshot.duration))
-    })?;
-    page.per_server(&metric::EXPORTER_DISCOVERY_DURATION_SECONDS, |snapshot| {
-        snapshot
-            .discovery
-            .map(|discovery| Seconds(discovery.duration))
-    })?;
-    page.per_server(
-        &metric::EXPORTER_DISCOVERY_LAST_SUCCESS_TIMESTAMP_SECONDS,
-        |snapshot| {
-            snapshot
-                .discovery
-                .map(|discovery| Seconds(discovery.finished_at))
-        },
-    )?;
-    page.per_server(&metric::EXPORTER_QUEUES, |snapshot| {
-        snapshot.discovery.map(|discovery| discovery.queues)
-    })
+    page.jobs()?;
+    page.work()?;
+    page.server()
 }
 
 /// A snapshot with its labels written out once.
@@ -104,6 +44,8 @@ struct Server<'a> {
 
 struct Queue<'a> {
     labels: String,
+    /// Nothing if workers are not counted.
+    workers: Option<Workers>,
     /// Nothing if it could not be read.
     snapshot: Option<&'a QueueSnapshot>,
 }
@@ -117,15 +59,18 @@ impl<'a> Server<'a> {
             let read = match reading {
                 QueueReading::Gone => continue,
                 QueueReading::Unread => None,
-                QueueReading::Read(read) => Some(read),
+                QueueReading::Read(read) => Some(read.as_ref()),
             };
             let mut labels = labels.clone();
             labels.push(',');
             write_label(&mut labels, label::PREFIX, &queue.prefix)?;
             labels.push(',');
             write_label(&mut labels, label::QUEUE, &queue.name)?;
+            let counted = snapshot.workers.as_ref().filter(|_| read.is_some());
+            let workers = counted.map(|all| all.get(queue).copied().unwrap_or_default());
             queues.push(Queue {
                 labels,
+                workers,
                 snapshot: read,
             });
         }
@@ -152,6 +97,146 @@ struct Page<'a, W> {
 }
 
 impl<W: Write> Page<'_, W> {
+    /// What waits, and who is asked to do it.
+    fn jobs(&mut self) -> fmt::Result {
+        self.per_server(&metric::UP, |snapshot| Some(u8::from(snapshot.up)))?;
+        self.family(&metric::QUEUE_UP, |server, sample| {
+            for queue in &server.queues {
+                sample(&queue.labels, "", &u8::from(queue.snapshot.is_some()))?;
+            }
+            Ok(())
+        })?;
+        self.family(&metric::JOB_COUNT, |server, sample| {
+            let states =
+                JobState::ALL.map(|state| (state, format!(",{}=\"{state}\"", label::STATE)));
+            for queue in &server.queues {
+                let Some(snapshot) = queue.snapshot else {
+                    continue;
+                };
+                for (state, label) in &states {
+                    sample(&queue.labels, label, &snapshot.counts.in_state(*state))?;
+                }
+            }
+            Ok(())
+        })?;
+        self.per_queue(&metric::QUEUE_READY_JOBS, |queue| Some(queue.ready()))?;
+        self.per_queue(&metric::QUEUE_DELAYED_DUE_JOBS, |queue| {
+            Some(queue.delayed_due)
+        })?;
+        self.per_queue(&metric::QUEUE_DEMAND_JOBS, |queue| Some(queue.demand()))?;
+        self.family(&metric::QUEUE_DEMAND_AHEAD_JOBS, |server, sample| {
+            for queue in &server.queues {
+                let Some(snapshot) = queue.snapshot else {
+                    continue;
+                };
+                for (index, label) in server.horizons.iter().enumerate() {
+                    sample(&queue.labels, label, &snapshot.demand_ahead(index))?;
+                }
+            }
+            Ok(())
+        })?;
+        self.per_queue(&metric::QUEUE_OLDEST_READY_AGE_SECONDS, |queue| {
+            queue.oldest_ready_age.map(Seconds)
+        })?;
+        Ok(())
+    }
+
+    /// What is being done, what holds it back, and what has been done.
+    fn work(&mut self) -> fmt::Result {
+        self.per_queue(&metric::QUEUE_LONGEST_ACTIVE_SECONDS, |queue| {
+            queue.longest_active.map(Seconds)
+        })?;
+        self.per_queue(&metric::QUEUE_ORPHANED, |queue| {
+            queue.orphaned.map(u8::from)
+        })?;
+        self.per_queue(&metric::QUEUE_PAUSED, |queue| Some(u8::from(queue.paused)))?;
+        self.per_queue(&metric::QUEUE_CONCURRENCY_LIMIT, |queue| {
+            queue.concurrency_limit
+        })?;
+        self.per_queue(&metric::QUEUE_RATE_LIMITED, |queue| {
+            queue.rate_limit?.limited.map(u8::from)
+        })?;
+        self.per_queue(&metric::QUEUE_RATE_LIMIT_RESET_SECONDS, |queue| {
+            Some(Seconds(queue.rate_limit?.reset))
+        })?;
+        self.workers(&metric::QUEUE_WORKERS, |workers| workers.connected)?;
+        self.workers(&metric::QUEUE_WORKERS_IDLE, |workers| workers.idle)?;
+        self.per_queue(&metric::QUEUE_SCHEDULERS, |queue| {
+            Some(queue.schedulers?.all)
+        })?;
+        self.per_queue(&metric::QUEUE_SCHEDULERS_OVERDUE, |queue| {
+            Some(queue.schedulers?.overdue)
+        })?;
+        self.family(&metric::QUEUE_GROUPS, |server, sample| {
+            for queue in &server.queues {
+                let Some(groups) = queue.snapshot.and_then(|snapshot| snapshot.groups) else {
+                    continue;
+                };
+                for status in GroupStatus::ALL {
+                    let label = format!(",{}=\"{}\"", label::STATUS, status.as_str());
+                    sample(&queue.labels, &label, &groups.in_status(status))?;
+                }
+            }
+            Ok(())
+        })?;
+        self.family(&metric::QUEUE_INFO, |server, sample| {
+            for queue in &server.queues {
+                let Some(snapshot) = queue.snapshot else {
+                    continue;
+                };
+                let mut more = String::from(",");
+                write_label(&mut more, label::FLAVOR, snapshot.flavor.as_str())?;
+                more.push(',');
+                write_label(&mut more, label::VERSION, &snapshot.version)?;
+                sample(&queue.labels, &more, &1)?;
+            }
+            Ok(())
+        })?;
+        self.per_queue(&metric::JOB_ADDED_TOTAL, |queue| queue.added)?;
+        self.per_queue(&metric::JOB_COMPLETED_TOTAL, |queue| queue.completed)?;
+        self.per_queue(&metric::JOB_FAILED_TOTAL, |queue| queue.failed)?;
+        Ok(())
+    }
+
+    /// Redis itself, and how it was read.
+    fn server(&mut self) -> fmt::Result {
+        self.family(&metric::REDIS_INFO, |server, sample| {
+            let Some(facts) = &server.snapshot.facts else {
+                return Ok(());
+            };
+            let mut more = String::new();
+            for (key, value) in [
+                (label::VERSION, &facts.version),
+                (label::MODE, &facts.mode),
+                (label::ROLE, &facts.role),
+                (label::MAXMEMORY_POLICY, &facts.maxmemory_policy),
+            ] {
+                more.push(',');
+                write_label(&mut more, key, value)?;
+            }
+            sample(&server.labels, &more, &1)
+        })?;
+        self.per_server(&metric::EXPORTER_SCRAPE_DURATION_SECONDS, |snapshot| {
+            Some(Seconds(snapshot.duration))
+        })?;
+        self.per_server(&metric::EXPORTER_DISCOVERY_DURATION_SECONDS, |snapshot| {
+            snapshot
+                .discovery
+                .map(|discovery| Seconds(discovery.duration))
+        })?;
+        self.per_server(
+            &metric::EXPORTER_DISCOVERY_LAST_SUCCESS_TIMESTAMP_SECONDS,
+            |snapshot| {
+                snapshot
+                    .discovery
+                    .map(|discovery| Seconds(discovery.finished_at))
+            },
+        )?;
+        self.per_server(&metric::EXPORTER_QUEUES, |snapshot| {
+            snapshot.discovery.map(|discovery| discovery.queues)
+        })
+    }
+
     /// Writes a family with the samples of each server, and its head if there is any.
     fn family(
         &mut self,
@@ -183,6 +268,17 @@ impl<W: Write> Page<'_, W> {
         self.family(metric, |server, sample| match value(server.snapshot) {
             Some(value) => sample(&server.labels, "", &value),
             None => Ok(()),
+        })
+    }
+
+    fn workers(&mut self, metric: &Metric, value: impl Fn(Workers) -> u64) -> fmt::Result {
+        self.family(metric, |server, sample| {
+            for queue in &server.queues {
+                if let Some(workers) = queue.workers {
+                    sample(&queue.labels, "", &value(workers))?;
+                }
+            }
+            Ok(())
         })
     }
 

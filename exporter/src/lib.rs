@@ -10,6 +10,7 @@ pub mod exposition;
 pub mod http;
 pub mod logging;
 pub mod model;
+pub mod queue_filter;
 mod redis;
 pub mod self_metrics;
 

@@ -37,6 +37,10 @@ fn run(command: Command) -> Result<ExitCode> {
             io::stdout().write_all(build_info::describe().as_bytes())?;
             return Ok(ExitCode::SUCCESS);
         }
+        Command::PrintAcl(rules) => {
+            io::stdout().write_all(rules.as_bytes())?;
+            return Ok(ExitCode::SUCCESS);
+        }
         Command::Once(config) => (config, true),
         Command::Serve(config) => (config, false),
     };

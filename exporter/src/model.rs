@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows Redis, HTTP or the text format. `redis` fills these types, `exposition` writes them out.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +61,122 @@ impl JobCounts {
     }
 }
 
+/// Which library made a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Flavor {
+    /// BullMQ, of any version and language.
+    #[default]
+    BullMq,
+    /// Bull, the library before it.
+    Bull,
+}
+
+impl Flavor {
+    /// The value of the `flavor` label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BullMq => "bullmq",
+            Self::Bull => "bull",
+        }
+    }
+}
+
+/// What a group of BullMQ Pro waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupStatus {
+    /// A worker.
+    Waiting,
+    /// The end of its rate limit's window.
+    Limited,
+    /// One of its own jobs to finish.
+    Maxed,
+    /// To be resumed.
+    Paused,
+}
+
+impl GroupStatus {
+    /// Every status, in the order in which they are written.
+    pub const ALL: [Self; 4] = [Self::Waiting, Self::Limited, Self::Maxed, Self::Paused];
+
+    /// The value of the `status` label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Limited => "limited",
+            Self::Maxed => "maxed",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+/// The number of non-empty groups in each status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupCounts {
+    waiting: u64,
+    limited: u64,
+    maxed: u64,
+    paused: u64,
+}
+
+impl GroupCounts {
+    /// The number of groups in `status`.
+    pub const fn in_status(&self, status: GroupStatus) -> u64 {
+        match status {
+            GroupStatus::Waiting => self.waiting,
+            GroupStatus::Limited => self.limited,
+            GroupStatus::Maxed => self.maxed,
+            GroupStatus::Paused => self.paused,
+        }
+    }
+
+    /// Sets the number of groups in `status`.
+    pub const fn set(&mut self, status: GroupStatus, count: u64) {
+        match status {
+            GroupStatus::Waiting => self.waiting = count,
+            GroupStatus::Limited => self.limited = count,
+            GroupStatus::Maxed => self.maxed = count,
+            GroupStatus::Paused => self.paused = count,
+        }
+    }
+}
+
+/// Whether workers must wait before they take the next job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Whether they must; nothing if only the workers know the limit.
+    pub limited: Option<bool>,
+    /// How long the current window lasts; zero if there is none.
+    pub reset: Duration,
+}
+
+impl Default for RateLimit {
+    /// No window, and so no limit at this moment.
+    fn default() -> Self {
+        Self {
+            limited: Some(false),
+            reset: Duration::ZERO,
+        }
+    }
+}
+
+/// The schedulers of a queue: repeatable jobs, under their older name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Schedulers {
+    /// How many there are.
+    pub all: u64,
+    /// How many of them are past their next run.
+    pub overdue: u64,
+}
+
+/// The workers of a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Workers {
+    /// How many are connected.
+    pub connected: u64,
+    /// How many of them wait for a job.
+    pub idle: u64,
+}
+
 /// One queue as it was read in one scrape.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QueueSnapshot {
@@ -75,8 +192,26 @@ pub struct QueueSnapshot {
     pub concurrency_limit: Option<u64>,
     /// How long the oldest ready job has been ready; zero if none is ready, nothing if it cannot be known.
     pub oldest_ready_age: Option<Duration>,
+    /// How long the longest-running active job has run; zero if none is active, nothing if it cannot be known.
+    pub longest_active: Option<Duration>,
+    /// Whether no living worker holds that job.
+    pub orphaned: Option<bool>,
+    /// The rate limit, unless it could not be read.
+    pub rate_limit: Option<RateLimit>,
+    /// The schedulers, unless they could not be read.
+    pub schedulers: Option<Schedulers>,
+    /// The groups of BullMQ Pro, if there are any.
+    pub groups: Option<GroupCounts>,
+    /// Which library made the queue.
+    pub flavor: Flavor,
+    /// The version of a producer, empty if unknown.
+    pub version: String,
     /// Attempts to add a job, if the counter could be read.
     pub added: Option<u64>,
+    /// Jobs that finished well, if the workers count.
+    pub completed: Option<u64>,
+    /// Jobs that finished badly, if the workers count.
+    pub failed: Option<u64>,
 }
 
 impl QueueSnapshot {
@@ -84,6 +219,7 @@ impl QueueSnapshot {
     ///
     /// Delayed jobs that are due count, because every living worker moves them before it looks for work. The `paused` list
     /// does not: under a pause no worker takes from it, and one left over from an upgrade to BullMQ 6 is not taken from either.
+    /// A group that waits for a worker holds at least one job, which stands in no list; more than that is not known.
     pub const fn ready(&self) -> u64 {
         if self.paused {
             return 0;
@@ -92,6 +228,10 @@ impl QueueSnapshot {
             .waiting
             .saturating_add(self.counts.prioritized)
             .saturating_add(self.delayed_due)
+            .saturating_add(match &self.groups {
+                Some(groups) => groups.in_status(GroupStatus::Waiting),
+                None => 0,
+            })
     }
 
     /// Worker slots that are needed now.
@@ -127,10 +267,10 @@ impl QueueSnapshot {
 pub enum QueueReading {
     /// It was not read: the deadline came first, or one of its core reads failed.
     Unread,
-    /// It does not exist any more.
+    /// It does not exist.
     Gone,
     /// It was read.
-    Read(QueueSnapshot),
+    Read(Arc<QueueSnapshot>),
 }
 
 /// The last successful search for queues.
@@ -142,6 +282,19 @@ pub struct Discovery {
     pub duration: Duration,
     /// When it ended, by Redis' clock, since 1970.
     pub finished_at: Duration,
+}
+
+/// What a Redis says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RedisFacts {
+    /// Its version.
+    pub version: String,
+    /// `standalone`, `sentinel` or `cluster`.
+    pub mode: String,
+    /// `primary` or `replica`.
+    pub role: String,
+    /// What it does when its memory is full. BullMQ needs `noeviction`.
+    pub maxmemory_policy: String,
 }
 
 /// One Redis as it was read in one scrape.
@@ -157,6 +310,10 @@ pub struct Snapshot {
     pub discovery: Option<Discovery>,
     /// The horizons to which the queues' `delayed_due_within` belong.
     pub horizons: Arc<[Duration]>,
+    /// What it says of itself, if it could be asked.
+    pub facts: Option<RedisFacts>,
+    /// The workers by queue, if they could be counted; a queue that is not there has none.
+    pub workers: Option<Arc<HashMap<QueueId, Workers>>>,
     /// The queues, in the order of their prefixes and names.
     pub queues: Vec<(QueueId, QueueReading)>,
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bullmq_exporter::exposition;
 use bullmq_exporter::model::{
-    Discovery, JobCounts, QueueId, QueueReading, QueueSnapshot, Snapshot,
+    Discovery, Flavor, GroupCounts, GroupStatus, JobCounts, QueueId, QueueReading, QueueSnapshot,
+    RateLimit, RedisFacts, Schedulers, Snapshot, Workers,
 };
 use proptest::prelude::*;
 
@@ -23,6 +24,8 @@ fn snapshot(queues: Vec<(QueueId, QueueReading)>) -> Snapshot {
         duration: Duration::from_millis(1500),
         discovery: None,
         horizons: Arc::new([Duration::from_secs(30), Duration::from_secs(90)]),
+        facts: None,
+        workers: None,
         queues,
     }
 }
@@ -47,6 +50,9 @@ fn samples(snapshot: &Snapshot) -> Vec<String> {
 
 #[test]
 fn a_queue_that_was_read_has_every_series_that_is_known() {
+    let mut groups = GroupCounts::default();
+    groups.set(GroupStatus::Waiting, 5);
+    groups.set(GroupStatus::Paused, 6);
     let read = QueueSnapshot {
         counts: JobCounts {
             waiting: 1,
@@ -61,13 +67,36 @@ fn a_queue_that_was_read_has_every_series_that_is_known() {
         paused: false,
         concurrency_limit: Some(100),
         oldest_ready_age: Some(Duration::from_millis(61_250)),
+        longest_active: Some(Duration::from_secs(7)),
+        orphaned: Some(true),
+        rate_limit: Some(RateLimit {
+            limited: Some(true),
+            reset: Duration::from_millis(2500),
+        }),
+        schedulers: Some(Schedulers { all: 2, overdue: 1 }),
+        groups: Some(groups),
+        flavor: Flavor::BullMq,
+        version: "6.7.0".into(),
         added: Some(12),
+        completed: Some(40),
+        failed: Some(3),
     };
-    let mut snapshot = snapshot(vec![(queue("email"), QueueReading::Read(read))]);
+    let mut snapshot = snapshot(vec![(queue("email"), QueueReading::Read(Arc::new(read)))]);
     snapshot.discovery = Some(Discovery {
         queues: 1,
         duration: Duration::from_millis(20),
         finished_at: Duration::from_millis(1_780_000_000_500),
+    });
+    let workers = Workers {
+        connected: 4,
+        idle: 1,
+    };
+    snapshot.workers = Some(Arc::new([(queue("email"), workers)].into()));
+    snapshot.facts = Some(RedisFacts {
+        version: "7.0.15".into(),
+        mode: "standalone".into(),
+        role: "primary".into(),
+        maxmemory_policy: "noeviction".into(),
     });
     let id = r#"redis="default",prefix="bull",queue="email""#;
     let expected = [
@@ -81,15 +110,31 @@ fn a_queue_that_was_read_has_every_series_that_is_known() {
         format!("bullmq_job_count{{{id},state=\"waiting-children\"}} 0"),
         format!("bullmq_job_count{{{id},state=\"completed\"}} 9"),
         format!("bullmq_job_count{{{id},state=\"failed\"}} 0"),
-        format!("bullmq_queue_ready_jobs{{{id}}} 8"),
+        format!("bullmq_queue_ready_jobs{{{id}}} 13"),
         format!("bullmq_queue_delayed_due_jobs{{{id}}} 4"),
-        format!("bullmq_queue_demand_jobs{{{id}}} 10"),
-        format!("bullmq_queue_demand_ahead_jobs{{{id},within=\"30s\"}} 11"),
-        format!("bullmq_queue_demand_ahead_jobs{{{id},within=\"1m30s\"}} 12"),
+        format!("bullmq_queue_demand_jobs{{{id}}} 15"),
+        format!("bullmq_queue_demand_ahead_jobs{{{id},within=\"30s\"}} 16"),
+        format!("bullmq_queue_demand_ahead_jobs{{{id},within=\"1m30s\"}} 17"),
         format!("bullmq_queue_oldest_ready_age_seconds{{{id}}} 61.25"),
+        format!("bullmq_queue_longest_active_seconds{{{id}}} 7"),
+        format!("bullmq_queue_orphaned{{{id}}} 1"),
         format!("bullmq_queue_paused{{{id}}} 0"),
         format!("bullmq_queue_concurrency_limit{{{id}}} 100"),
+        format!("bullmq_queue_rate_limited{{{id}}} 1"),
+        format!("bullmq_queue_rate_limit_reset_seconds{{{id}}} 2.5"),
+        format!("bullmq_queue_workers{{{id}}} 4"),
+        format!("bullmq_queue_workers_idle{{{id}}} 1"),
+        format!("bullmq_queue_schedulers{{{id}}} 2"),
+        format!("bullmq_queue_schedulers_overdue{{{id}}} 1"),
+        format!("bullmq_queue_groups{{{id},status=\"waiting\"}} 5"),
+        format!("bullmq_queue_groups{{{id},status=\"limited\"}} 0"),
+        format!("bullmq_queue_groups{{{id},status=\"maxed\"}} 0"),
+        format!("bullmq_queue_groups{{{id},status=\"paused\"}} 6"),
+        format!("bullmq_queue_info{{{id},flavor=\"bullmq\",version=\"6.7.0\"}} 1"),
         format!("bullmq_job_added_total{{{id}}} 12"),
+        format!("bullmq_job_completed_total{{{id}}} 40"),
+        format!("bullmq_job_failed_total{{{id}}} 3"),
+        r#"bullmq_redis_info{redis="default",version="7.0.15",mode="standalone",role="primary",maxmemory_policy="noeviction"} 1"#.to_owned(),
         r#"bullmq_exporter_scrape_duration_seconds{redis="default"} 1.5"#.to_owned(),
         r#"bullmq_exporter_discovery_duration_seconds{redis="default"} 0.02"#.to_owned(),
         r#"bullmq_exporter_discovery_last_success_timestamp_seconds{redis="default"} 1780000000.5"#
@@ -109,7 +154,7 @@ fn what_is_not_known_is_absent() {
     let snapshot = snapshot(vec![
         (queue("gone"), QueueReading::Gone),
         (queue("unread"), QueueReading::Unread),
-        (queue("unknown"), QueueReading::Read(unknown)),
+        (queue("unknown"), QueueReading::Read(Arc::new(unknown))),
     ]);
     let text = text(&[&snapshot]);
     assert!(!text.contains("gone"), "{text}");
@@ -124,7 +169,16 @@ fn what_is_not_known_is_absent() {
     for absent in [
         "bullmq_queue_oldest_ready_age_seconds",
         "bullmq_job_added_total",
+        "bullmq_job_completed_total",
+        "bullmq_job_failed_total",
         "bullmq_queue_concurrency_limit",
+        "bullmq_queue_longest_active_seconds",
+        "bullmq_queue_orphaned",
+        "bullmq_queue_rate_limit",
+        "bullmq_queue_workers",
+        "bullmq_queue_schedulers",
+        "bullmq_queue_groups",
+        "bullmq_redis_info",
         "bullmq_exporter_queues",
     ] {
         assert!(

@@ -2,23 +2,26 @@
 //!
 //! Source: <https://github.com/taskforcesh/bullmq/blob/v6.7.0/src/classes/queue-keys.ts>.
 
-use crate::model::QueueId;
+use crate::model::{GroupStatus, QueueId};
 
 /// The fields of `meta` that are read, in this order. The first three tell that BullMQ wrote the hash: `opts.maxLenEvents` is
 /// written by every version from 1 on, `version` by Node, Elixir and .NET queues, `library` by the official ports.
-pub(super) const META_FIELDS: [&str; 5] = [
+pub(super) const META_FIELDS: [&str; 6] = [
     "opts.maxLenEvents",
     "version",
     "library",
     "paused",
     "concurrency",
+    "max",
 ];
 
 /// How many of [`META_FIELDS`] are witnesses that BullMQ wrote the hash.
 pub(super) const META_WITNESSES: usize = 3;
 
-/// The ending of the key that witnesses a queue.
+/// The ending of the key that witnesses a queue of BullMQ.
 const META: &str = "meta";
+/// The ending of the key that witnesses a queue of Bull, and that a queue of BullMQ has as well.
+const ADDED: &str = "id";
 
 /// The keys of one queue.
 #[derive(Clone, Debug)]
@@ -44,6 +47,11 @@ impl Keys {
 
     pub(super) fn paused(&self) -> String {
         self.with("paused")
+    }
+
+    /// The key that is there while a queue of Bull is paused.
+    pub(super) fn bull_pause(&self) -> String {
+        self.with("meta-paused")
     }
 
     pub(super) fn active(&self) -> String {
@@ -75,7 +83,67 @@ impl Keys {
     }
 
     pub(super) fn added(&self) -> String {
-        self.with("id")
+        self.with(ADDED)
+    }
+
+    pub(super) fn limiter(&self) -> String {
+        self.with("limiter")
+    }
+
+    pub(super) fn schedulers(&self) -> String {
+        self.with("repeat")
+    }
+
+    pub(super) fn metrics_completed(&self) -> String {
+        self.with("metrics:completed")
+    }
+
+    pub(super) fn metrics_failed(&self) -> String {
+        self.with("metrics:failed")
+    }
+
+    /// What a queue need not have.
+    pub(super) fn extras(&self) -> [String; 4] {
+        [
+            self.limiter(),
+            self.schedulers(),
+            self.metrics_completed(),
+            self.metrics_failed(),
+        ]
+    }
+
+    /// The groups of BullMQ Pro. A group stands in exactly one of these sets; its jobs stand in none of the queue's lists.
+    ///
+    /// As third-party readers of BullMQ Pro 7.48 have them; its source is not public, and this was not run against it.
+    pub(super) fn groups(&self) -> [(GroupStatus, String); 4] {
+        [
+            (GroupStatus::Waiting, self.with("groups")),
+            (GroupStatus::Limited, self.with("groups:limit")),
+            (GroupStatus::Maxed, self.with("groups:max")),
+            (GroupStatus::Paused, self.with("groups:paused")),
+        ]
+    }
+
+    /// The lists and sets in which the jobs of a queue stand; of a queue that has jobs, at least one exists.
+    pub(super) fn states(&self) -> [String; 6] {
+        [
+            self.waiting(),
+            self.paused(),
+            self.active(),
+            self.delayed(),
+            self.completed(),
+            self.failed(),
+        ]
+    }
+
+    /// The lock that a worker keeps alive as long as it works on a job.
+    pub(super) fn job_lock(&self, id: &[u8]) -> Vec<u8> {
+        [self.base.as_bytes(), id, b":lock"].concat()
+    }
+
+    /// What the children of a flow have returned to their parent.
+    pub(super) fn job_processed(&self, id: &[u8]) -> Vec<u8> {
+        [self.base.as_bytes(), id, b":processed"].concat()
     }
 
     /// The hash of a job. Its id is bytes to Redis, and so it is here.
@@ -84,31 +152,50 @@ impl Keys {
     }
 }
 
-/// The pattern that matches the `meta` key of every queue under a prefix.
-pub(super) fn meta_pattern(prefix: &str) -> String {
-    let mut pattern = String::with_capacity(prefix.len() + 8);
-    for character in prefix.chars() {
+/// The pattern that matches the witnesses of every queue under a prefix, and little else.
+///
+/// Glob patterns know no alternatives, so this is what `meta` and `id` have in common: the last two letters are of `t` or `i` and of
+/// `a` or `d`. Ids that are numbers or UUIDs never end so.
+pub(super) fn witness_pattern(prefix: &str) -> String {
+    format!("{}:*:*[ti][ad]", escape_glob(prefix))
+}
+
+/// A text as a glob pattern that matches nothing else.
+pub(super) fn escape_glob(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for character in text.chars() {
         if matches!(character, '*' | '?' | '[' | ']' | '\\') {
             pattern.push('\\');
         }
         pattern.push(character);
     }
-    pattern.push_str(":*:");
-    pattern.push_str(META);
     pattern
 }
 
-/// The name of the queue to which a `meta` key belongs, under a prefix.
-///
-/// An empty segment after the prefix is not a queue: BullMQ 6 keeps its relay there (`<prefix>::relay:...`), and no version
-/// accepts an empty name.
-pub(super) fn queue_of_meta_key<'a>(key: &'a str, prefix: &str) -> Option<&'a str> {
-    let name = key
-        .strip_prefix(prefix)?
-        .strip_prefix(':')?
-        .strip_suffix(META)?
-        .strip_suffix(':')?;
-    (!name.is_empty() && !name.starts_with(':')).then_some(name)
+/// A key that may witness a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Witness<'a> {
+    /// A `meta` key, and the name of its queue.
+    Meta(&'a str),
+    /// An `id` key, and the name of its queue.
+    Added(&'a str),
+}
+
+impl<'a> Witness<'a> {
+    /// What a key witnesses under a prefix.
+    ///
+    /// An empty segment after the prefix is not a queue: BullMQ 6 keeps its relay there (`<prefix>::relay:...`), and no version
+    /// accepts an empty name.
+    pub(super) fn of(key: &'a str, prefix: &str) -> Option<Self> {
+        let rest = key.strip_prefix(prefix)?.strip_prefix(':')?;
+        let (name, ending) = rest.rsplit_once(':')?;
+        match ending {
+            _ if name.is_empty() || name.starts_with(':') => None,
+            META => Some(Self::Meta(name)),
+            ADDED => Some(Self::Added(name)),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -116,27 +203,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_queue_of_a_meta_key_is_what_stands_between_prefix_and_ending() {
+    fn a_witness_names_the_queue_between_prefix_and_ending() {
+        use Witness::{Added, Meta};
         for (key, prefix, expected) in [
-            ("bull:email:meta", "bull", Some("email")),
-            ("{app}:email:meta", "{app}", Some("email")),
-            ("bull:{email}:meta", "bull", Some("{email}")),
-            ("app:prod:email:meta", "app:prod", Some("email")),
-            ("bull:with:colon:meta", "bull", Some("with:colon")),
-            ("bull:meta:meta", "bull", Some("meta")),
+            ("bull:email:meta", "bull", Some(Meta("email"))),
+            ("bull:email:id", "bull", Some(Added("email"))),
+            ("{app}:email:meta", "{app}", Some(Meta("email"))),
+            ("bull:{email}:meta", "bull", Some(Meta("{email}"))),
+            ("app:prod:email:meta", "app:prod", Some(Meta("email"))),
+            ("bull:with:colon:meta", "bull", Some(Meta("with:colon"))),
+            ("bull:meta:meta", "bull", Some(Meta("meta"))),
+            ("bull:id:id", "bull", Some(Added("id"))),
             ("bull::meta", "bull", None),
             ("bull::relay:x:meta", "bull", None),
             ("bull:meta", "bull", None),
+            ("bull:email:data", "bull", None),
             ("bullish:email:meta", "bull", None),
         ] {
-            assert_eq!(queue_of_meta_key(key, prefix), expected, "{key}");
+            assert_eq!(Witness::of(key, prefix), expected, "{key}");
         }
     }
 
     #[test]
     fn a_prefix_matches_itself_only() {
-        assert_eq!(meta_pattern("bull"), "bull:*:meta");
-        assert_eq!(meta_pattern("{a}"), "{a}:*:meta");
-        assert_eq!(meta_pattern(r"a*b?[c]\"), r"a\*b\?\[c\]\\:*:meta");
+        assert_eq!(witness_pattern("bull"), "bull:*:*[ti][ad]");
+        assert_eq!(witness_pattern("{a}"), "{a}:*:*[ti][ad]");
+        assert_eq!(witness_pattern(r"a*b?[c]\"), r"a\*b\?\[c\]\\:*:*[ti][ad]");
     }
 }

@@ -1,27 +1,39 @@
 //! The Redis side: every command that the exporter sends, and what its answers mean.
 //!
-//! Per queue and scrape, in one pipeline for about a hundred queues (`queue`):
+//! Per queue and scrape, in pipelines for about a hundred queues:
 //!
 //! | when | commands | cost |
 //! |---|---|---|
-//! | always, in one MULTI | 3 LLEN, 5 ZCARD, 1 ZCOUNT, 1 HMGET, 1 LRANGE of 8, 3 LINDEX | O(1), ZCOUNT O(log jobs) |
-//! | always | 1 GET | O(1) |
-//! | jobs ready, or delayed | ZCOUNT a horizon, ZRANGE of 1, HMGET a candidate for the oldest | O(1), O(log jobs) |
-//! | several priorities | ZRANGEBYSCORE of 1 and HMGET a level, at most 16 levels | O(log jobs) |
+//! | always, in one MULTI (`core`) | 3 LLEN, 5 ZCARD, 1 ZCOUNT, 1 HMGET, 1 LRANGE of 8, 3 LINDEX | O(1), ZCOUNT O(log jobs) |
+//! | always | 1 GET, 1 EXISTS of 4 keys, 1 EXISTS of 4 keys | O(1) |
+//! | jobs ready or delayed (`follow_up`) | ZCOUNT a horizon, ZRANGE of 1, HMGET a candidate for the oldest, 1 EXISTS | O(1), O(log jobs) |
+//! | several priorities | ZRANGEBYSCORE of 1, HMGET and EXISTS a level, at most 16 levels | O(log jobs) |
+//! | jobs active | 2 LRANGE of 2, HGET, EXISTS | O(1) |
+//! | a rate limit's window, schedulers or metrics | GET, PTTL, ZCARD, ZCOUNT, 2 HGET | O(1), O(log schedulers) |
+//! | groups | 4 ZCARD | O(1) |
 //!
-//! Per scrape: TIME. In the background (`discovery`): TIME, SCAN, and HMGET of what it finds. Nothing writes, nothing walks over jobs, and
-//! no script runs. BullMQ's own words for keys (`wait`, `meta`, `id`) stop in `keys`.
+//! Per scrape: TIME, 3 INFO, and CLIENT LIST, whose cost is that of the connections (`server`). In the background: TIME, SCAN, and one
+//! HMGET or GET for each key that looks like a queue's (`discovery`). Nothing writes, nothing walks over jobs, and no script runs.
+//! BullMQ's own words for keys (`wait`, `meta`, `id`) stop in `keys`.
 
+mod acl;
 mod client;
+mod core;
 mod discovery;
+mod first_seen;
+mod follow_up;
 mod job_time;
 mod keys;
 mod queue;
 mod reply;
 mod score;
+mod server;
 
+pub(crate) use acl::set_user;
 pub(crate) use client::{AskError, Connection, Link};
-pub(crate) use discovery::discover;
-pub(crate) use queue::{FirstSeen, Question, read_batch};
+pub(crate) use discovery::{Found, discover};
+pub(crate) use first_seen::FirstSeen;
+pub(crate) use queue::{Question, read_batch};
 pub(crate) use reply::ReplyError;
 pub(crate) use score::Millis;
+pub(crate) use server::read_server;

@@ -82,6 +82,14 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// A whole number.
+    pub(super) fn integer(self) -> Result<i64, ReplyError> {
+        let Value::Int(number) = self.value()? else {
+            return Err(self.unexpected());
+        };
+        Ok(*number)
+    }
+
     /// A count: a whole number that is not negative.
     pub(super) fn count(self) -> Result<u64, ReplyError> {
         let Value::Int(count) = self.value()? else {

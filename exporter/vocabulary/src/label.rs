@@ -12,7 +12,17 @@ pub const STATE: &str = "state";
 pub const WITHIN: &str = "within";
 /// The cause of an error, one of a closed set that belongs to the exporter.
 pub const CAUSE: &str = "cause";
-/// The version of the exporter.
+/// The status of a group of BullMQ Pro: `waiting`, `limited`, `maxed` or `paused`.
+pub const STATUS: &str = "status";
+/// The library that made a queue: `bullmq` or `bull`.
+pub const FLAVOR: &str = "flavor";
+/// How a Redis runs: `standalone`, `sentinel` or `cluster`.
+pub const MODE: &str = "mode";
+/// The part that a Redis plays: `primary` or `replica`.
+pub const ROLE: &str = "role";
+/// What a Redis does when its memory is full.
+pub const MAXMEMORY_POLICY: &str = "maxmemory_policy";
+/// The version of the exporter, of a Redis, or of the library of a queue's producer.
 pub const VERSION: &str = "version";
 /// The source revision that the exporter was built from, empty if unknown.
 pub const REVISION: &str = "revision";

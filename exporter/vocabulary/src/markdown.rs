@@ -43,12 +43,14 @@ pub fn metrics_markdown() -> String {
             .join(", ");
         let _ = write!(
             page,
-            "\n## {}\n\n{}\n\n| | |\n|---|---|\n| type | {} |\n| unit | {} |\n| labels | {labels} |\n| source | {} |\n| absent when | {} |\n",
+            "\n## {}\n\n{}\n\n| | |\n|---|---|\n| type | {} |\n| unit | {} |\n| labels | {labels} |\n| source | {} |\n| cost | {} |\n| versions | {} |\n| absent when | {} |\n",
             metric.name,
             metric.help,
             metric.kind.as_str(),
             metric.unit.as_str(),
             metric.source,
+            metric.cost,
+            metric.versions,
             metric.absent,
         );
     }

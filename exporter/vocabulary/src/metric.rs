@@ -70,6 +70,10 @@ pub struct Metric {
     pub help: &'static str,
     /// The Redis keys and commands that it comes from.
     pub source: &'static str,
+    /// What it costs Redis.
+    pub cost: &'static str,
+    /// The versions of Bull and BullMQ that it is known of.
+    pub versions: &'static str,
     /// When there is no series.
     pub absent: &'static str,
 }
@@ -78,8 +82,24 @@ const WITH_REDIS: &[&str] = &[label::REDIS];
 const WITH_REDIS_AND_CAUSE: &[&str] = &[label::REDIS, label::CAUSE];
 const WITH_STATE: &[&str] = &[label::REDIS, label::PREFIX, label::QUEUE, label::STATE];
 const WITH_WITHIN: &[&str] = &[label::REDIS, label::PREFIX, label::QUEUE, label::WITHIN];
+const WITH_STATUS: &[&str] = &[label::REDIS, label::PREFIX, label::QUEUE, label::STATUS];
+const WITH_FLAVOR: &[&str] = &[
+    label::REDIS,
+    label::PREFIX,
+    label::QUEUE,
+    label::FLAVOR,
+    label::VERSION,
+];
+const WITH_FACTS: &[&str] = &[
+    label::REDIS,
+    label::VERSION,
+    label::MODE,
+    label::ROLE,
+    label::MAXMEMORY_POLICY,
+];
 const WITH_BUILD: &[&str] = &[label::VERSION, label::REVISION, label::RUSTC];
 
+const EVERY: &str = "every version";
 const QUEUE_UNREAD: &str =
     "the queue was not read in this scrape (`bullmq_queue_up` 0), or it does not exist";
 
@@ -91,6 +111,8 @@ pub const UP: Metric = Metric {
     labels: WITH_REDIS,
     help: "Whether this Redis answered this scrape.",
     source: "`TIME`",
+    cost: "1 command a scrape",
+    versions: EVERY,
     absent: "never",
 };
 
@@ -102,7 +124,9 @@ pub const QUEUE_UP: Metric = Metric {
     labels: label::OF_A_QUEUE,
     help: "Whether this queue was read in this scrape. At 0 its other series are absent.",
     source: "all reads of the queue",
-    absent: "the queue does not exist, or `bullmq_up` is 0",
+    cost: "none of its own",
+    versions: EVERY,
+    absent: "the queue does not exist and is not named by `--bullmq.queue`, or `bullmq_up` is 0",
 };
 
 /// Jobs by state.
@@ -114,6 +138,8 @@ pub const JOB_COUNT: Metric = Metric {
     help: "Number of jobs in the queue by state. Every job stands in exactly one state.",
     source: "`LLEN K:wait`, `LLEN K:paused`, `LLEN K:active` (without the marker elements that BullMQ 3 and 4 keep in the lists), \
              `ZCARD` of `K:delayed`, `K:prioritized`, `K:waiting-children`, `K:completed`, `K:failed`",
+    cost: "13 commands a queue, O(1), in one MULTI",
+    versions: "Bull, BullMQ; prioritized from BullMQ 4 on, where Bull and BullMQ 1 to 3 keep such jobs in waiting; waiting-children from BullMQ 1 on. A marker of BullMQ 4 between jobs, rather than at an end of the list, is counted as a job, and one on its way to a worker as an active one for an instant",
     absent: QUEUE_UNREAD,
 };
 
@@ -125,6 +151,8 @@ pub const QUEUE_READY_JOBS: Metric = Metric {
     labels: label::OF_A_QUEUE,
     help: "Jobs that a worker could take now: waiting, prioritized, and delayed jobs already due; 0 while the queue is paused.",
     source: "the counts above, `ZCOUNT K:delayed -inf ((now+1)*4096`, `HMGET K:meta paused`; `now` is Redis `TIME` in milliseconds",
+    cost: "none of its own",
+    versions: EVERY,
     absent: QUEUE_UNREAD,
 };
 
@@ -136,6 +164,8 @@ pub const QUEUE_DELAYED_DUE_JOBS: Metric = Metric {
     labels: label::OF_A_QUEUE,
     help: "Delayed jobs already due, which only a living worker will move.",
     source: "`ZCOUNT K:delayed -inf ((now+1)*4096`",
+    cost: "1 command a queue, O(log delayed jobs)",
+    versions: EVERY,
     absent: QUEUE_UNREAD,
 };
 
@@ -147,6 +177,8 @@ pub const QUEUE_DEMAND_JOBS: Metric = Metric {
     labels: label::OF_A_QUEUE,
     help: "Worker slots needed now: ready and active jobs, capped by the queue's global concurrency, never below the active jobs.",
     source: "`bullmq_queue_ready_jobs`, `LLEN K:active`, `HMGET K:meta concurrency`",
+    cost: "none of its own",
+    versions: EVERY,
     absent: QUEUE_UNREAD,
 };
 
@@ -158,6 +190,8 @@ pub const QUEUE_DEMAND_AHEAD_JOBS: Metric = Metric {
     labels: WITH_WITHIN,
     help: "Worker slots needed if every delayed job due within that time were due now.",
     source: "`bullmq_queue_demand_jobs` and `ZCOUNT K:delayed ((now+1)*4096 ((now+within+1)*4096`, first bound included",
+    cost: "1 command a horizon, O(log delayed jobs), where delayed jobs are not due yet",
+    versions: EVERY,
     absent: QUEUE_UNREAD,
 };
 
@@ -169,9 +203,37 @@ pub const QUEUE_OLDEST_READY_AGE_SECONDS: Metric = Metric {
     labels: label::OF_A_QUEUE,
     help: "How long the oldest ready job has been ready; 0 when no job is.",
     source: "`LRANGE K:wait -8 -1`, `LINDEX K:wait 0`, the first member of each priority level (`ZRANGEBYSCORE K:prioritized`, at most 16 levels), \
-             `ZRANGE K:delayed 0 0 WITHSCORES`, then `HMGET K:<id> timestamp processedOn opts ats attemptsMade` of those jobs; \
-             never the job's data. A job whose hash does not tell since when it is ready counts from when this exporter first saw it",
+             `ZRANGE K:delayed 0 0 WITHSCORES`, then `HMGET K:<id> timestamp processedOn opts ats attemptsMade` of those jobs, and \
+             `EXISTS K:<id>:processed`; never the job's data. A job whose hash does not tell since when it is ready counts from when this exporter first saw it",
+    cost: "1 command; where jobs are ready 1 a candidate, at most 9 and 2 a level of priority, O(1) or O(log jobs)",
+    versions: EVERY,
     absent: QUEUE_UNREAD,
+};
+
+/// How long the longest-running job has run.
+pub const QUEUE_LONGEST_ACTIVE_SECONDS: Metric = Metric {
+    name: "bullmq_queue_longest_active_seconds",
+    kind: Kind::Gauge,
+    unit: Unit::Seconds,
+    labels: label::OF_A_QUEUE,
+    help: "How long the longest-running active job has run; 0 when none does.",
+    source: "`LRANGE K:active -2 -1`, `HGET K:<id> processedOn`: workers add to the other end, so the last job was taken first",
+    cost: "3 commands where jobs are active, O(1)",
+    versions: EVERY,
+    absent: "the queue was not read, or the job's hash does not tell",
+};
+
+/// Whether active jobs are held by nobody.
+pub const QUEUE_ORPHANED: Metric = Metric {
+    name: "bullmq_queue_orphaned",
+    kind: Kind::Gauge,
+    unit: Unit::Truth,
+    labels: label::OF_A_QUEUE,
+    help: "Whether the longest-running active job is held by no living worker: its lock is gone.",
+    source: "`EXISTS K:<id>:lock`, then `LRANGE K:active -2 -1` again: a worker that drains keeps its lock, and a job that has finished is not active any more",
+    cost: "1 command where jobs are active, O(1)",
+    versions: EVERY,
+    absent: "the queue was not read, or `EXISTS` is denied",
 };
 
 /// Whether the queue is paused.
@@ -181,7 +243,9 @@ pub const QUEUE_PAUSED: Metric = Metric {
     unit: Unit::Truth,
     labels: label::OF_A_QUEUE,
     help: "Whether the queue is paused.",
-    source: "`HMGET K:meta paused`",
+    source: "`HMGET K:meta paused`; for Bull `EXISTS K:meta-paused`",
+    cost: "part of 1 command a queue, O(1)",
+    versions: EVERY,
     absent: QUEUE_UNREAD,
 };
 
@@ -193,7 +257,113 @@ pub const QUEUE_CONCURRENCY_LIMIT: Metric = Metric {
     labels: label::OF_A_QUEUE,
     help: "Global concurrency of the queue: how many of its jobs may be active at once, over all workers.",
     source: "`HMGET K:meta concurrency`",
+    cost: "part of 1 command a queue, O(1)",
+    versions: "BullMQ from 5.9 on",
     absent: "the queue has no such limit, or was not read",
+};
+
+/// Whether workers must wait for the rate limit.
+pub const QUEUE_RATE_LIMITED: Metric = Metric {
+    name: "bullmq_queue_rate_limited",
+    kind: Kind::Gauge,
+    unit: Unit::Truth,
+    labels: label::OF_A_QUEUE,
+    help: "Whether workers must wait for the rate limit's window to end.",
+    source: "`GET K:limiter`, `HMGET K:meta max`; 1 as well while `queue.rateLimit` holds, which workers without a limit of their own ignore",
+    cost: "part of 1 command a queue; 1 more where there is a window",
+    versions: "Bull, BullMQ; a global limit from BullMQ 5.60 on",
+    absent: "jobs were taken in the window and only the workers' options tell the limit; or the queue was not read",
+};
+
+/// When the rate limit's window ends.
+pub const QUEUE_RATE_LIMIT_RESET_SECONDS: Metric = Metric {
+    name: "bullmq_queue_rate_limit_reset_seconds",
+    kind: Kind::Gauge,
+    unit: Unit::Seconds,
+    labels: label::OF_A_QUEUE,
+    help: "Time until the current window of the rate limit ends; 0 when there is none.",
+    source: "`PTTL K:limiter`",
+    cost: "1 command where there is a window, O(1)",
+    versions: EVERY,
+    absent: "the queue was not read, or `PTTL` is denied",
+};
+
+/// The connected workers.
+pub const QUEUE_WORKERS: Metric = Metric {
+    name: "bullmq_queue_workers",
+    kind: Kind::Gauge,
+    unit: Unit::Count,
+    labels: label::OF_A_QUEUE,
+    help: "Connected workers: Worker objects, several of which may be in one pod.",
+    source: "`CLIENT LIST TYPE normal`, once a scrape: blocking connections by the exact name `<prefix>:<base64 of the queue>`, or the queue's plain name in Python, whose second connection is not counted and whose idle workers connect anew every few seconds and may be missed then. BullMQ 5 and 6 close this connection as soon as a worker begins to drain",
+    cost: "1 command a scrape, O(connections)",
+    versions: "Bull, BullMQ, Python",
+    absent: "`CLIENT LIST` is denied, or `--collect.workers=false`",
+};
+
+/// The workers that wait for a job.
+pub const QUEUE_WORKERS_IDLE: Metric = Metric {
+    name: "bullmq_queue_workers_idle",
+    kind: Kind::Gauge,
+    unit: Unit::Count,
+    labels: label::OF_A_QUEUE,
+    help: "Connected workers that wait for a job.",
+    source: "the same connections, as far as they are blocked",
+    cost: "none of its own",
+    versions: "Bull, BullMQ, Python",
+    absent: "as `bullmq_queue_workers`",
+};
+
+/// The schedulers.
+pub const QUEUE_SCHEDULERS: Metric = Metric {
+    name: "bullmq_queue_schedulers",
+    kind: Kind::Gauge,
+    unit: Unit::Count,
+    labels: label::OF_A_QUEUE,
+    help: "Job schedulers, or repeatable jobs under their older name.",
+    source: "`ZCARD K:repeat`",
+    cost: "1 command where there are any, O(1)",
+    versions: EVERY,
+    absent: "the queue was not read, or a command is denied",
+};
+
+/// The schedulers past their next run.
+pub const QUEUE_SCHEDULERS_OVERDUE: Metric = Metric {
+    name: "bullmq_queue_schedulers_overdue",
+    kind: Kind::Gauge,
+    unit: Unit::Count,
+    labels: label::OF_A_QUEUE,
+    help: "Job schedulers past their next run, which only a living worker will start.",
+    source: "`ZCOUNT K:repeat -inf (now`",
+    cost: "1 command where there are any, O(log schedulers)",
+    versions: EVERY,
+    absent: "as `bullmq_queue_schedulers`",
+};
+
+/// The groups of BullMQ Pro.
+pub const QUEUE_GROUPS: Metric = Metric {
+    name: "bullmq_queue_groups",
+    kind: Kind::Gauge,
+    unit: Unit::Count,
+    labels: WITH_STATUS,
+    help: "Non-empty groups of BullMQ Pro by status. Each waiting group counts as at least one ready job.",
+    source: "`ZCARD` of `K:groups`, `K:groups:limit`, `K:groups:max`, `K:groups:paused`. How many jobs they hold cannot be read in O(1), so `bullmq_queue_ready_jobs` is a lower bound with groups. Key names as third-party readers of BullMQ Pro 7.48 have them; not run against it",
+    cost: "1 command a queue, 4 more where there are any, O(1)",
+    versions: "BullMQ Pro",
+    absent: "the queue has no groups",
+};
+
+/// What made a queue.
+pub const QUEUE_INFO: Metric = Metric {
+    name: "bullmq_queue_info",
+    kind: Kind::Gauge,
+    unit: Unit::Info,
+    labels: WITH_FLAVOR,
+    help: "The library that made the queue, and the version of a producer, empty if unknown.",
+    source: "`HMGET K:meta opts.maxLenEvents version library`; a queue of Bull has none of them",
+    cost: "part of 1 command a queue, O(1)",
+    versions: "the version from BullMQ 4.18 on, of producers in Node, Elixir and .NET",
+    absent: QUEUE_UNREAD,
 };
 
 /// Attempts to add a job.
@@ -204,7 +374,48 @@ pub const JOB_ADDED_TOTAL: Metric = Metric {
     labels: label::OF_A_QUEUE,
     help: "Attempts to add a job, duplicates included; starts anew when the queue is obliterated.",
     source: "`GET K:id`",
+    cost: "1 command a queue, O(1)",
+    versions: EVERY,
     absent: "the queue was not read, or `GET` is denied",
+};
+
+/// Jobs that finished well.
+pub const JOB_COMPLETED_TOTAL: Metric = Metric {
+    name: "bullmq_job_completed_total",
+    kind: Kind::Counter,
+    unit: Unit::Jobs,
+    labels: label::OF_A_QUEUE,
+    help: "Jobs completed, as the workers count them.",
+    source: "`HGET K:metrics:completed count`",
+    cost: "1 command where there are any, O(1)",
+    versions: "Bull 4, BullMQ from 1.76 on",
+    absent: "no worker keeps metrics (the option `metrics` of `Worker`), or the queue was not read",
+};
+
+/// Jobs that finished badly.
+pub const JOB_FAILED_TOTAL: Metric = Metric {
+    name: "bullmq_job_failed_total",
+    kind: Kind::Counter,
+    unit: Unit::Jobs,
+    labels: label::OF_A_QUEUE,
+    help: "Jobs failed for good, as the workers count them; an attempt that is tried again does not count.",
+    source: "`HGET K:metrics:failed count`",
+    cost: "1 command where there are any, O(1)",
+    versions: "Bull 4, BullMQ from 1.76 on",
+    absent: "as `bullmq_job_completed_total`",
+};
+
+/// What a Redis says of itself.
+pub const REDIS_INFO: Metric = Metric {
+    name: "bullmq_redis_info",
+    kind: Kind::Gauge,
+    unit: Unit::Info,
+    labels: WITH_FACTS,
+    help: "Facts that decide whether BullMQ is safe there; BullMQ needs the policy noeviction.",
+    source: "`INFO server`, `INFO replication`, `INFO memory`",
+    cost: "3 commands a scrape, O(1)",
+    versions: EVERY,
+    absent: "`INFO` is denied, or `bullmq_up` is 0",
 };
 
 /// What the exporter was built from.
@@ -215,6 +426,8 @@ pub const EXPORTER_BUILD_INFO: Metric = Metric {
     labels: WITH_BUILD,
     help: "Version, source revision and compiler of this exporter.",
     source: "the build",
+    cost: "none in Redis",
+    versions: EVERY,
     absent: "never",
 };
 
@@ -226,6 +439,8 @@ pub const EXPORTER_SCRAPE_DURATION_SECONDS: Metric = Metric {
     labels: WITH_REDIS,
     help: "How long this scrape took to read this Redis.",
     source: "the exporter's monotonic clock",
+    cost: "none in Redis",
+    versions: EVERY,
     absent: "never",
 };
 
@@ -237,6 +452,8 @@ pub const EXPORTER_ERRORS_TOTAL: Metric = Metric {
     labels: WITH_REDIS_AND_CAUSE,
     help: "Errors while reading this Redis, by cause.",
     source: "the exporter",
+    cost: "none in Redis",
+    versions: EVERY,
     absent: "never",
 };
 
@@ -248,6 +465,8 @@ pub const EXPORTER_DISCOVERY_DURATION_SECONDS: Metric = Metric {
     labels: WITH_REDIS,
     help: "How long the last successful discovery of queues took.",
     source: "the exporter's monotonic clock",
+    cost: "none in Redis",
+    versions: EVERY,
     absent: "no discovery has succeeded yet",
 };
 
@@ -259,6 +478,8 @@ pub const EXPORTER_DISCOVERY_LAST_SUCCESS_TIMESTAMP_SECONDS: Metric = Metric {
     labels: WITH_REDIS,
     help: "When the last successful discovery of queues ended, by Redis' clock.",
     source: "`TIME`",
+    cost: "none in Redis",
+    versions: EVERY,
     absent: "no discovery has succeeded yet",
 };
 
@@ -269,7 +490,9 @@ pub const EXPORTER_QUEUES: Metric = Metric {
     unit: Unit::Count,
     labels: WITH_REDIS,
     help: "Queues that the last successful discovery found.",
-    source: "`SCAN MATCH <prefix>:*:meta TYPE hash`, in the background",
+    source: "`SCAN` for keys that end like `K:meta` and `K:id`, in the background, and a look at each",
+    cost: "the whole keyspace, a thousand keys a command, in the background",
+    versions: EVERY,
     absent: "no discovery has succeeded yet",
 };
 
@@ -283,9 +506,22 @@ pub const METRICS: &[Metric] = &[
     QUEUE_DEMAND_JOBS,
     QUEUE_DEMAND_AHEAD_JOBS,
     QUEUE_OLDEST_READY_AGE_SECONDS,
+    QUEUE_LONGEST_ACTIVE_SECONDS,
+    QUEUE_ORPHANED,
     QUEUE_PAUSED,
     QUEUE_CONCURRENCY_LIMIT,
+    QUEUE_RATE_LIMITED,
+    QUEUE_RATE_LIMIT_RESET_SECONDS,
+    QUEUE_WORKERS,
+    QUEUE_WORKERS_IDLE,
+    QUEUE_SCHEDULERS,
+    QUEUE_SCHEDULERS_OVERDUE,
+    QUEUE_GROUPS,
+    QUEUE_INFO,
     JOB_ADDED_TOTAL,
+    JOB_COMPLETED_TOTAL,
+    JOB_FAILED_TOTAL,
+    REDIS_INFO,
     EXPORTER_SCRAPE_DURATION_SECONDS,
     EXPORTER_ERRORS_TOTAL,
     EXPORTER_DISCOVERY_DURATION_SECONDS,

@@ -1,0 +1,274 @@
+//! The first round trip: what is asked of every queue, whatever its state.
+//!
+//! A queue's counts are asked inside one MULTI, because a job that a worker takes between `LLEN wait` and `LLEN active` would otherwise
+//! be counted twice or not at all. Where the user may not run MULTI, Redis refuses MULTI and EXEC and answers the commands between
+//! them one by one: the same pipeline serves, and the counts may be off by the few jobs that move in between.
+//!
+//! What a queue need not have is asked after the transaction, and only whether it is there: what is there is asked for in the next
+//! round trip.
+
+use redis::{Pipeline, Value};
+
+use super::keys::{Keys, META_FIELDS, META_WITNESSES};
+use super::reply::{Reply, ReplyError, number};
+use super::score::Millis;
+use crate::model::{ErrorCause, Flavor, JobCounts, QueueSnapshot};
+
+/// How many elements of the end from which workers take are looked at for the oldest job. Jobs added last-in-first-out, and jobs
+/// that were taken back from a dead worker, stand at that end in front of older ones.
+const TAIL: usize = 8;
+
+/// The commands between MULTI and EXEC, in the order in which they are sent.
+const TRANSACTION: [&str; 14] = [
+    "LLEN wait",
+    "LLEN paused",
+    "LLEN active",
+    "ZCARD prioritized",
+    "ZCARD delayed",
+    "ZCOUNT delayed",
+    "ZCARD waiting-children",
+    "ZCARD completed",
+    "ZCARD failed",
+    "HMGET meta",
+    "LRANGE wait",
+    "LINDEX wait",
+    "LINDEX paused",
+    "LINDEX paused",
+];
+
+/// How many replies one queue has: MULTI, the transaction, EXEC, and three more.
+pub(super) const REPLIES_A_QUEUE: usize = TRANSACTION.len() + 5;
+
+/// What the first round trip tells of a queue that exists.
+#[derive(Debug)]
+pub(super) struct Core {
+    /// What is known so far.
+    pub(super) snapshot: QueueSnapshot,
+    /// The ids at both ends of the waiting jobs, without markers.
+    pub(super) ends: Vec<Vec<u8>>,
+    /// Whether there is a rate limit's window, a schedule, or a counter of finished jobs; nothing if that is denied.
+    pub(super) has_extras: Option<bool>,
+    /// Whether there are groups; nothing if that is denied.
+    pub(super) has_groups: Option<bool>,
+    /// The most jobs in the window of the global rate limit, if the queue has one.
+    pub(super) rate_limit: Option<u64>,
+}
+
+/// Asks one queue.
+pub(super) fn ask(pipeline: &mut Pipeline, keys: &Keys, now: Millis) {
+    let tail = -i64::try_from(TAIL).unwrap_or(1);
+    pipeline.cmd("MULTI");
+    pipeline.cmd("LLEN").arg(keys.waiting());
+    pipeline.cmd("LLEN").arg(keys.paused());
+    pipeline.cmd("LLEN").arg(keys.active());
+    pipeline.cmd("ZCARD").arg(keys.prioritized());
+    pipeline.cmd("ZCARD").arg(keys.delayed());
+    pipeline
+        .cmd("ZCOUNT")
+        .arg(keys.delayed())
+        .arg("-inf")
+        .arg(format!("({}", now.first_score_not_due()));
+    pipeline.cmd("ZCARD").arg(keys.waiting_children());
+    pipeline.cmd("ZCARD").arg(keys.completed());
+    pipeline.cmd("ZCARD").arg(keys.failed());
+    pipeline.cmd("HMGET").arg(keys.meta()).arg(&META_FIELDS);
+    pipeline.cmd("LRANGE").arg(keys.waiting()).arg(tail).arg(-1);
+    pipeline.cmd("LINDEX").arg(keys.waiting()).arg(0);
+    pipeline.cmd("LINDEX").arg(keys.paused()).arg(0);
+    pipeline.cmd("LINDEX").arg(keys.paused()).arg(-1);
+    pipeline.cmd("EXEC");
+    pipeline.cmd("GET").arg(keys.added());
+    pipeline.cmd("EXISTS").arg(&keys.extras());
+    pipeline
+        .cmd("EXISTS")
+        .arg(&keys.groups().map(|(_, key)| key));
+}
+
+/// Reads the replies to [`ask`]: nothing if the queue does not exist. What is denied without harm to the rest goes to `problems`.
+///
+/// # Errors
+/// When a read is refused without which nothing of the queue is known.
+pub(super) fn read(
+    replies: &[Value],
+    problems: &mut Vec<ReplyError>,
+) -> Result<Option<Core>, ReplyError> {
+    let transaction = transaction_replies(replies, problems)?;
+    let reply = |index: usize| {
+        Reply::to(
+            TRANSACTION.get(index).copied().unwrap_or_default(),
+            transaction.get(index),
+        )
+    };
+    let after = |command: &'static str, index: usize| {
+        Reply::to(command, replies.get(TRANSACTION.len() + 2 + index))
+    };
+    let waiting_length = reply(0).count()?;
+    let paused_length = reply(1).count()?;
+    let mut snapshot = QueueSnapshot {
+        counts: JobCounts {
+            waiting: waiting_length,
+            paused: paused_length,
+            active: reply(2).count()?,
+            prioritized: reply(3).count()?,
+            delayed: reply(4).count()?,
+            waiting_children: reply(6).count()?,
+            completed: reply(7).count()?,
+            failed: reply(8).count()?,
+        },
+        delayed_due: reply(5).count()?,
+        ..QueueSnapshot::default()
+    };
+    let meta = reply(9).texts()?;
+    let field = |index: usize| meta.get(index).copied().flatten();
+    let witnessed = meta.iter().take(META_WITNESSES).any(Option::is_some);
+    snapshot.flavor = if witnessed {
+        Flavor::BullMq
+    } else {
+        Flavor::Bull
+    };
+    snapshot.version = field(1).map(version).unwrap_or_default();
+    // Bull writes this field too, but goes by a key of its own, which is asked for next.
+    snapshot.paused = witnessed && field(3).is_some();
+    snapshot.concurrency_limit = field(4).and_then(number);
+
+    let mut ends = reply(10).texts()?;
+    if waiting_length > u64::try_from(ends.len()).unwrap_or(u64::MAX) {
+        ends.push(reply(11).text()?);
+    }
+    let (markers, ends): (Vec<&[u8]>, Vec<&[u8]>) =
+        ends.into_iter().flatten().partition(|id| is_marker(id));
+    snapshot.counts.waiting = waiting_length.saturating_sub(markers.len() as u64);
+    let mut paused_ends = vec![reply(12).text()?];
+    if paused_length > 1 {
+        paused_ends.push(reply(13).text()?);
+    }
+    let paused_markers = paused_ends
+        .into_iter()
+        .flatten()
+        .filter(|id| is_marker(id))
+        .count();
+    snapshot.counts.paused = paused_length.saturating_sub(paused_markers as u64);
+
+    let added = unless_denied(after("GET id", 0).text(), problems)?;
+    // A queue to which nothing has been added has no counter yet: known to be nothing.
+    snapshot.added = added.and_then(|text| text.map_or(Some(0), number));
+    let has_extras = unless_denied(after("EXISTS extras", 1).count(), problems)?;
+    let has_groups = unless_denied(after("EXISTS groups", 2).count(), problems)?;
+    if added.flatten().is_none() && meta.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    Ok(Some(Core {
+        snapshot,
+        ends: ends.into_iter().map(<[u8]>::to_vec).collect(),
+        has_extras: has_extras.map(|keys| keys > 0),
+        has_groups: has_groups.map(|keys| keys > 0),
+        rate_limit: field(5).and_then(number),
+    }))
+}
+
+/// The replies inside the transaction, whether it was allowed or not.
+fn transaction_replies<'a>(
+    replies: &'a [Value],
+    problems: &mut Vec<ReplyError>,
+) -> Result<&'a [Value], ReplyError> {
+    let queued = replies.get(1..=TRANSACTION.len()).unwrap_or_default();
+    if let Err(problem) = Reply::to("MULTI", replies.first()).value() {
+        problems.push(problem);
+        return Ok(queued);
+    }
+    match Reply::to("EXEC", replies.get(TRANSACTION.len() + 1)).value() {
+        Ok(Value::Array(values)) => Ok(values),
+        Ok(_) => Err(ReplyError::Unexpected { command: "EXEC" }),
+        Err(aborted) => {
+            // EXEC only says that a command before it was refused; that command says why.
+            let refused = TRANSACTION.iter().zip(queued);
+            let mut reasons = refused
+                .filter_map(|(command, reply)| Reply::to(command, Some(reply)).value().err());
+            Err(reasons.next().unwrap_or(aborted))
+        }
+    }
+}
+
+/// The value, or nothing where the command is denied: that costs only what depends on it.
+///
+/// # Errors
+/// Any other problem.
+fn unless_denied<T>(
+    value: Result<T, ReplyError>,
+    problems: &mut Vec<ReplyError>,
+) -> Result<Option<T>, ReplyError> {
+    match value {
+        Ok(value) => Ok(Some(value)),
+        Err(problem) if problem.cause() == ErrorCause::Denied => {
+            problems.push(problem);
+            Ok(None)
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// The version in `bullmq:6.7.0`; what has another form is kept whole.
+fn version(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    text.strip_prefix("bullmq:").unwrap_or(&text).to_owned()
+}
+
+/// Whether a list element is not a job but a marker, `0:<milliseconds>`, by which BullMQ 3 and 4 wake their workers. It may
+/// survive an upgrade to a later version.
+pub(super) fn is_marker(element: &[u8]) -> bool {
+    element
+        .strip_prefix(b"0:")
+        .is_some_and(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_zero_a_colon_and_digits_are_a_marker() {
+        for (element, expected) in [
+            ("0:0", true),
+            ("0:1780000000000", true),
+            ("0:", false),
+            ("0", false),
+            ("0:a", false),
+            ("10:0", false),
+            ("repeat:0:1", false),
+        ] {
+            assert_eq!(is_marker(element.as_bytes()), expected, "{element}");
+        }
+    }
+
+    #[test]
+    fn no_reply_of_any_shape_is_read_as_a_queue_or_brings_the_reader_down() {
+        let shapes = [
+            Value::Nil,
+            Value::Int(-1),
+            Value::Okay,
+            Value::Array(vec![]),
+            Value::BulkString(vec![0xff]),
+            Value::Array(vec![Value::Nil; TRANSACTION.len()]),
+        ];
+        for shape in shapes {
+            for length in 0..=REPLIES_A_QUEUE + 1 {
+                let replies = vec![shape.clone(); length];
+                assert!(
+                    read(&replies, &mut Vec::new()).is_err(),
+                    "{length} x {shape:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_version_is_what_stands_behind_the_name_of_the_library() {
+        for (text, expected) in [
+            ("bullmq:6.7.0", "6.7.0"),
+            ("bullmq-pro:7.1.0", "bullmq-pro:7.1.0"),
+            ("", ""),
+        ] {
+            assert_eq!(version(text.as_bytes()), expected);
+        }
+    }
+}

@@ -1,0 +1,574 @@
+//! The later round trips: what is asked only of the queues that have something to be asked about.
+//!
+//! Each question is one command. Its answer is taken into what is known of its queue, and may lead to further questions, which are
+//! asked in the next round trip: the level of priority after this one, or who holds the job that has run for longest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{Pipeline, Value};
+
+use super::core::{Core, is_marker};
+use super::job_time::{self, JobTimes};
+use super::keys::Keys;
+use super::reply::{Reply, ReplyError, number};
+use super::score::{self, Millis};
+use crate::model::{ErrorCause, Flavor, GroupStatus, QueueReading, RateLimit, Schedulers};
+
+/// How many levels of priority are looked at for the oldest job, the most urgent first.
+const PRIORITY_LEVELS: usize = 16;
+
+/// What `queue.rateLimit` writes in the place of a count: the largest whole number of JavaScript.
+/// Source: <https://github.com/taskforcesh/bullmq/blob/v6.7.0/src/classes/queue.ts>.
+const LIMITED_BY_HAND: u64 = (1 << 53) - 1;
+
+/// A question about the queue with this index in its batch.
+#[derive(Debug)]
+pub(super) struct Ask {
+    /// The index of the queue.
+    pub(super) queue: usize,
+    about: About,
+}
+
+#[derive(Debug)]
+enum About {
+    /// Whether a queue of Bull is paused.
+    BullPause,
+    /// How many delayed jobs are not due yet but will be within the horizon with this index.
+    SoonDue { horizon: usize },
+    /// The delayed job that is due first.
+    FirstDue,
+    /// Since when this job has been ready.
+    Job { id: Vec<u8> },
+    /// How many of these jobs are the parents of a flow whose children have finished.
+    Parents { ids: Vec<Vec<u8>> },
+    /// The first job of the first priority whose scores are not below this one.
+    Priority { from: u64, level: usize },
+    /// The jobs that were taken first.
+    LongestActive,
+    /// When this job was taken.
+    TakenAt { id: Vec<u8> },
+    /// Whether a worker holds this job.
+    Lock { id: Vec<u8> },
+    /// Whether this job is still the one that was taken first.
+    StillActive { id: Vec<u8> },
+    /// How many jobs were taken in the window of the rate limit.
+    LimiterCount,
+    /// How long that window lasts.
+    LimiterWindow,
+    /// How many schedules there are.
+    Schedulers,
+    /// How many of them are past their next run.
+    SchedulersOverdue,
+    /// How many jobs have finished well, as the workers count.
+    Completed,
+    /// How many have finished badly.
+    Failed,
+    /// How many groups are in this status.
+    Groups { status: GroupStatus },
+}
+
+impl About {
+    /// The name of the command, for the log.
+    const fn command(&self) -> &'static str {
+        match self {
+            Self::BullPause => "EXISTS meta-paused",
+            Self::SoonDue { .. } => "ZCOUNT delayed",
+            Self::FirstDue => "ZRANGE delayed",
+            Self::Job { .. } => "HMGET job",
+            Self::Parents { .. } => "EXISTS job:processed",
+            Self::Priority { .. } => "ZRANGEBYSCORE prioritized",
+            Self::LongestActive | Self::StillActive { .. } => "LRANGE active",
+            Self::TakenAt { .. } => "HGET job processedOn",
+            Self::Lock { .. } => "EXISTS job:lock",
+            Self::LimiterCount => "GET limiter",
+            Self::LimiterWindow => "PTTL limiter",
+            Self::Schedulers => "ZCARD repeat",
+            Self::SchedulersOverdue => "ZCOUNT repeat",
+            Self::Completed => "HGET metrics:completed",
+            Self::Failed => "HGET metrics:failed",
+            Self::Groups { .. } => "ZCARD groups",
+        }
+    }
+
+    /// Whether the age of the oldest job cannot be known without the answer.
+    const fn tells_the_age(&self) -> bool {
+        matches!(
+            self,
+            Self::FirstDue | Self::Job { .. } | Self::Parents { .. } | Self::Priority { .. }
+        )
+    }
+}
+
+impl Ask {
+    /// Adds the command to a pipeline.
+    pub(super) fn send(
+        &self,
+        pipeline: &mut Pipeline,
+        keys: &Keys,
+        now: Millis,
+        horizons: &[Duration],
+    ) {
+        match &self.about {
+            About::BullPause => {
+                pipeline.cmd("EXISTS").arg(keys.bull_pause());
+            }
+            About::SoonDue { horizon } => {
+                let horizon = horizons.get(*horizon).copied().unwrap_or_default();
+                let end = now.after(horizon).first_score_not_due();
+                pipeline
+                    .cmd("ZCOUNT")
+                    .arg(keys.delayed())
+                    .arg(now.first_score_not_due())
+                    .arg(format!("({end}"));
+            }
+            About::FirstDue => {
+                pipeline
+                    .cmd("ZRANGE")
+                    .arg(keys.delayed())
+                    .arg(0)
+                    .arg(0)
+                    .arg("WITHSCORES");
+            }
+            About::Job { id } => job_time::ask(pipeline, keys, id),
+            About::Parents { ids } => {
+                pipeline.cmd("EXISTS");
+                for id in ids {
+                    pipeline.arg(keys.job_processed(id));
+                }
+            }
+            About::Priority { from, .. } => {
+                pipeline
+                    .cmd("ZRANGEBYSCORE")
+                    .arg(keys.prioritized())
+                    .arg(*from)
+                    .arg("+inf")
+                    .arg("WITHSCORES")
+                    .arg("LIMIT")
+                    .arg(0)
+                    .arg(1);
+            }
+            About::LongestActive | About::StillActive { .. } => {
+                pipeline.cmd("LRANGE").arg(keys.active()).arg(-2).arg(-1);
+            }
+            About::TakenAt { id } => {
+                pipeline.cmd("HGET").arg(keys.job(id)).arg("processedOn");
+            }
+            About::Lock { id } => {
+                pipeline.cmd("EXISTS").arg(keys.job_lock(id));
+            }
+            About::LimiterCount => {
+                pipeline.cmd("GET").arg(keys.limiter());
+            }
+            About::LimiterWindow => {
+                pipeline.cmd("PTTL").arg(keys.limiter());
+            }
+            About::Schedulers => {
+                pipeline.cmd("ZCARD").arg(keys.schedulers());
+            }
+            About::SchedulersOverdue => {
+                let past = format!("({}", now.0);
+                pipeline
+                    .cmd("ZCOUNT")
+                    .arg(keys.schedulers())
+                    .arg("-inf")
+                    .arg(past);
+            }
+            About::Completed => {
+                pipeline
+                    .cmd("HGET")
+                    .arg(keys.metrics_completed())
+                    .arg("count");
+            }
+            About::Failed => {
+                pipeline.cmd("HGET").arg(keys.metrics_failed()).arg("count");
+            }
+            About::Groups { status } => {
+                for (_, key) in keys.groups().into_iter().filter(|(of, _)| of == status) {
+                    pipeline.cmd("ZCARD").arg(key);
+                }
+            }
+        }
+    }
+}
+
+/// A job that may be the oldest ready one.
+#[derive(Debug)]
+struct Candidate {
+    id: Vec<u8>,
+    times: JobTimes,
+    /// A parent became ready when its last child finished, which is not stored.
+    is_parent: bool,
+}
+
+/// A queue between its first round trip and its last.
+#[derive(Debug)]
+pub(super) struct Pending {
+    /// Nothing if the queue does not exist or could not be read.
+    core: Option<Core>,
+    /// Since when the delayed job that was due first has been due.
+    first_due: Option<Millis>,
+    candidates: Vec<Candidate>,
+    /// Whether a command was denied without which the oldest job cannot be known.
+    age_denied: bool,
+    /// When the job was taken that has run for longest, if its hash tells.
+    taken_at: Option<Millis>,
+    lock_gone: Option<bool>,
+    still_active: bool,
+    limiter_count: Option<u64>,
+    limiter_window: Option<Duration>,
+    schedulers: Option<u64>,
+    schedulers_overdue: Option<u64>,
+    problems: Vec<ReplyError>,
+}
+
+impl Pending {
+    /// Begins with the replies of the first round trip.
+    pub(super) fn new(replies: &[Value]) -> Self {
+        let mut problems = Vec::new();
+        let core = super::core::read(replies, &mut problems).unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
+        Self {
+            core,
+            first_due: None,
+            candidates: Vec::new(),
+            age_denied: false,
+            taken_at: None,
+            lock_gone: None,
+            still_active: false,
+            limiter_count: None,
+            limiter_window: None,
+            schedulers: None,
+            schedulers_overdue: None,
+            problems,
+        }
+    }
+
+    /// What the first round trip leaves to be asked.
+    pub(super) fn first_asks(&self, queue: usize, horizons: usize) -> Vec<Ask> {
+        let Some(Core {
+            snapshot,
+            ends,
+            has_extras,
+            has_groups,
+            ..
+        }) = &self.core
+        else {
+            return Vec::new();
+        };
+        let mut about = Vec::new();
+        if snapshot.flavor == Flavor::Bull {
+            about.push(About::BullPause);
+        }
+        if !snapshot.paused {
+            if snapshot.counts.delayed > snapshot.delayed_due {
+                about.extend((0..horizons).map(|horizon| About::SoonDue { horizon }));
+            }
+            if snapshot.delayed_due > 0 {
+                about.push(About::FirstDue);
+            }
+            if snapshot.counts.prioritized > 0 {
+                about.push(About::Priority { from: 0, level: 1 });
+            }
+            if !ends.is_empty() {
+                about.extend(ends.iter().map(|id| About::Job { id: id.clone() }));
+                about.push(About::Parents { ids: ends.clone() });
+            }
+        }
+        if snapshot.counts.active > 0 {
+            about.push(About::LongestActive);
+        }
+        if *has_extras == Some(true) {
+            about.extend([
+                About::LimiterCount,
+                About::LimiterWindow,
+                About::Schedulers,
+                About::SchedulersOverdue,
+                About::Completed,
+                About::Failed,
+            ]);
+        }
+        if *has_groups == Some(true) {
+            about.extend(GroupStatus::ALL.map(|status| About::Groups { status }));
+        }
+        about
+            .into_iter()
+            .map(|about| Ask { queue, about })
+            .collect()
+    }
+
+    /// Takes the answer to a question and returns the questions that follow from it.
+    pub(super) fn take(&mut self, ask: Ask, reply: Option<&Value>) -> Vec<Ask> {
+        let Ask { queue, about } = ask;
+        let (tells_the_age, tells_the_pause) =
+            (about.tells_the_age(), matches!(about, About::BullPause));
+        let reply = Reply::to(about.command(), reply);
+        match self.try_take(about, reply) {
+            Ok(more) => more.into_iter().map(|about| Ask { queue, about }).collect(),
+            Err(problem) => {
+                if problem.cause() == ErrorCause::Denied && !tells_the_pause {
+                    self.age_denied |= tells_the_age;
+                } else {
+                    self.core = None;
+                }
+                self.problems.push(problem);
+                Vec::new()
+            }
+        }
+    }
+
+    fn try_take(&mut self, about: About, reply: Reply<'_>) -> Result<Vec<About>, ReplyError> {
+        let Some(Core { snapshot, .. }) = &mut self.core else {
+            return Ok(Vec::new());
+        };
+        match about {
+            About::BullPause => snapshot.paused = reply.count()? > 0,
+            // Asked and answered in the order of the horizons.
+            About::SoonDue { .. } => snapshot.delayed_due_within.push(reply.count()?),
+            About::FirstDue => {
+                self.first_due = reply
+                    .scored_member()?
+                    .map(|(_, score)| score::due_at(score));
+            }
+            About::Job { id } => {
+                // A job without times was taken or removed since the first round trip.
+                if let Some(times) = job_time::read(reply)? {
+                    self.candidates.push(Candidate {
+                        id,
+                        times,
+                        is_parent: false,
+                    });
+                }
+            }
+            About::Parents { ids } => match (reply.count()?, ids.as_slice()) {
+                (0, _) => {}
+                (_, [id]) => {
+                    let parents = self.candidates.iter_mut().filter(|job| job.id == *id);
+                    parents.for_each(|job| job.is_parent = true);
+                }
+                // Few flows have their parents at the end of the list: only then is each job asked.
+                _ => {
+                    return Ok(ids
+                        .into_iter()
+                        .map(|id| About::Parents { ids: vec![id] })
+                        .collect());
+                }
+            },
+            About::Priority { level, .. } => {
+                let Some((id, score)) = reply.scored_member()? else {
+                    return Ok(Vec::new());
+                };
+                let ids = vec![id.to_vec()];
+                let mut more = vec![About::Job { id: id.to_vec() }, About::Parents { ids }];
+                if level < PRIORITY_LEVELS {
+                    let from = score::first_score_after(score::priority_of(score));
+                    more.push(About::Priority {
+                        from,
+                        level: level + 1,
+                    });
+                }
+                return Ok(more);
+            }
+            About::LongestActive => {
+                let Some(id) = last_job(reply)? else {
+                    return Ok(Vec::new());
+                };
+                // In this order: a job whose lock is gone and that is active afterwards did not finish in between.
+                let (taken, lock) = (
+                    About::TakenAt { id: id.clone() },
+                    About::Lock { id: id.clone() },
+                );
+                return Ok(vec![taken, lock, About::StillActive { id }]);
+            }
+            About::TakenAt { .. } => self.taken_at = reply.text()?.and_then(number).map(Millis),
+            About::Lock { .. } => self.lock_gone = Some(reply.count()? == 0),
+            About::StillActive { id } => self.still_active = last_job(reply)? == Some(id),
+            About::LimiterCount => self.limiter_count = reply.text()?.and_then(number),
+            About::LimiterWindow => {
+                let left = reply.integer()?;
+                self.limiter_window = Some(Duration::from_millis(u64::try_from(left).unwrap_or(0)));
+            }
+            About::Schedulers => self.schedulers = Some(reply.count()?),
+            About::SchedulersOverdue => self.schedulers_overdue = Some(reply.count()?),
+            About::Completed => snapshot.completed = reply.text()?.and_then(number),
+            About::Failed => snapshot.failed = reply.text()?.and_then(number),
+            About::Groups { status } => {
+                let count = reply.count()?;
+                snapshot.groups.get_or_insert_default().set(status, count);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// The jobs that may be the oldest and whose hash does not tell since when they are ready.
+    pub(super) fn unknown_ages(&self, now: Millis) -> Vec<Vec<u8>> {
+        let unknown = self
+            .candidates
+            .iter()
+            .filter(|job| job.ready_since(now).is_none());
+        unknown.map(|job| job.id.clone()).collect()
+    }
+
+    /// Ends with what is known, and what went wrong.
+    pub(super) fn finish(
+        self,
+        first_seen: Option<Millis>,
+        now: Millis,
+    ) -> (QueueReading, Vec<ReplyError>) {
+        let known = self
+            .candidates
+            .iter()
+            .filter_map(|job| job.ready_since(now))
+            .min();
+        let first_due = self.first_due.map(|due| due.min(now));
+        let oldest = [known, first_due, first_seen].into_iter().flatten().min();
+        let Some(Core {
+            mut snapshot,
+            has_extras,
+            rate_limit,
+            ..
+        }) = self.core
+        else {
+            let reading = if self.problems.is_empty() {
+                QueueReading::Gone
+            } else {
+                QueueReading::Unread
+            };
+            return (reading, self.problems);
+        };
+        snapshot.oldest_ready_age = match (snapshot.ready(), self.age_denied) {
+            (0, _) => Some(Duration::ZERO),
+            (_, true) => None,
+            (_, false) => oldest.map(|oldest| now.since(oldest)),
+        };
+        if snapshot.counts.active == 0 {
+            snapshot.longest_active = Some(Duration::ZERO);
+            snapshot.orphaned = Some(false);
+        } else {
+            snapshot.longest_active = self.taken_at.map(|taken| now.since(taken));
+            snapshot.orphaned = self.lock_gone.map(|gone| gone && self.still_active);
+        }
+        match has_extras {
+            None => {}
+            Some(false) => {
+                snapshot.rate_limit = Some(RateLimit::default());
+                snapshot.schedulers = Some(Schedulers::default());
+            }
+            Some(true) => {
+                let limit = |window| limit_of(self.limiter_count, window, rate_limit);
+                snapshot.rate_limit = self.limiter_window.map(limit);
+                snapshot.schedulers = self
+                    .schedulers
+                    .zip(self.schedulers_overdue)
+                    .map(|(all, overdue)| Schedulers { all, overdue });
+            }
+        }
+        (QueueReading::Read(Arc::new(snapshot)), self.problems)
+    }
+}
+
+impl Candidate {
+    fn ready_since(&self, now: Millis) -> Option<Millis> {
+        if self.is_parent {
+            None
+        } else {
+            self.times.ready_since(now)
+        }
+    }
+}
+
+/// The last element of a list that is a job.
+fn last_job(reply: Reply<'_>) -> Result<Option<Vec<u8>>, ReplyError> {
+    let ids = reply.texts()?;
+    Ok(ids
+        .into_iter()
+        .flatten()
+        .rfind(|id| !is_marker(id))
+        .map(<[u8]>::to_vec))
+}
+
+/// The state of the rate limit, from how many jobs were taken in the window, how long it lasts, and how many may be taken.
+///
+/// How many may be taken is stored in Redis only for a global limit; the limit of a worker's options is known to the worker alone.
+fn limit_of(count: Option<u64>, window: Duration, most: Option<u64>) -> RateLimit {
+    if window.is_zero() {
+        return RateLimit::default();
+    }
+    let limited = match (count, most) {
+        (Some(count), _) if count >= LIMITED_BY_HAND => Some(true),
+        (Some(count), Some(most)) => Some(count >= most),
+        (None, _) | (_, None) => None,
+    };
+    RateLimit {
+        limited,
+        reset: window,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_limit_is_told_only_where_redis_knows_it() {
+        let window = Duration::from_secs(3);
+        for (sentence, count, left, most, limited, reset) in [
+            (
+                "no window",
+                None,
+                Duration::ZERO,
+                Some(5),
+                Some(false),
+                Duration::ZERO,
+            ),
+            (
+                "below the global limit",
+                Some(4),
+                window,
+                Some(5),
+                Some(false),
+                window,
+            ),
+            (
+                "at the global limit",
+                Some(5),
+                window,
+                Some(5),
+                Some(true),
+                window,
+            ),
+            (
+                "a limit of the worker's own",
+                Some(5),
+                window,
+                None,
+                None,
+                window,
+            ),
+            (
+                "limited by hand",
+                Some(LIMITED_BY_HAND),
+                window,
+                None,
+                Some(true),
+                window,
+            ),
+            (
+                "a count that is no number",
+                None,
+                window,
+                Some(5),
+                None,
+                window,
+            ),
+        ] {
+            assert_eq!(
+                limit_of(count, left, most),
+                RateLimit { limited, reset },
+                "{sentence}"
+            );
+        }
+    }
+}

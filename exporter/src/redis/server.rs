@@ -1,0 +1,221 @@
+//! What a Redis says of itself, and who is connected to it: one reading a scrape, whatever the number of queues.
+//!
+//! A worker's blocking connection carries the name `<prefix>:<base64 of the queue>`, and `:w:<name of the worker>` behind it if the worker
+//! has one; the connection of a `QueueEvents` object ends in `:qe`.
+//! Source: <https://github.com/taskforcesh/bullmq/blob/v6.7.0/src/classes/queue-base.ts>.
+//! Queues and a worker's other connection have no name, except in Python, where a worker names both of its connections, and by the
+//! queue's plain name: of the two, the one that blocks is counted. It connects anew every few seconds while there is nothing to do,
+//! so an idle worker of Python may be missing from a scrape.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use redis::Pipeline;
+
+use super::client::{Connection, LinkError};
+use super::reply::{Reply, ReplyError};
+use crate::model::{QueueId, RedisFacts, Workers};
+
+/// The last commands that a worker's blocking connection can have sent: those by which it waits for a job, and those by which a
+/// connection is set up. The second connection of a Python worker sends scripts instead.
+const OF_A_BLOCKING_CONNECTION: &[&str] = &[
+    "bzpopmin",
+    "brpoplpush",
+    "blmove",
+    "info",
+    "client",
+    "client|setname",
+    "client|setinfo",
+    "hello",
+    "auth",
+    "select",
+    "ping",
+    "NULL",
+];
+
+/// What was learnt, and what was refused.
+#[derive(Debug, Default)]
+pub(crate) struct ServerAnswer {
+    /// What Redis says of itself.
+    pub(crate) facts: Option<RedisFacts>,
+    /// The workers by queue.
+    pub(crate) workers: Option<HashMap<QueueId, Workers>>,
+    /// What was refused.
+    pub(crate) problems: Vec<ReplyError>,
+}
+
+/// Asks Redis for what it says of itself, and for its clients if workers are to be counted. The queues are those that can have
+/// workers, in order.
+///
+/// # Errors
+/// When the connection breaks.
+pub(crate) async fn read_server(
+    connection: &mut Connection,
+    prefixes: &[Arc<str>],
+    queues: &[QueueId],
+    count_workers: bool,
+) -> Result<ServerAnswer, LinkError> {
+    let mut pipeline = Pipeline::new();
+    // Several sections in one command are known from Redis 7 on only.
+    for section in ["server", "replication", "memory"] {
+        pipeline.cmd("INFO").arg(section);
+    }
+    if count_workers {
+        pipeline.cmd("CLIENT").arg("LIST").arg("TYPE").arg("normal");
+    }
+    let replies = connection.send(&pipeline).await?;
+    let mut answer = ServerAnswer::default();
+    let sections: Result<Vec<_>, _> = (0..3)
+        .map(|index| {
+            Reply::to("INFO", replies.get(index))
+                .text()
+                .map(Option::unwrap_or_default)
+        })
+        .collect();
+    match sections {
+        Ok(sections) => answer.facts = Some(facts(&String::from_utf8_lossy(&sections.concat()))),
+        Err(problem) => answer.problems.push(problem),
+    }
+    if count_workers {
+        match Reply::to("CLIENT LIST", replies.get(3)).text() {
+            Ok(list) => {
+                let list = String::from_utf8_lossy(list.unwrap_or_default());
+                answer.workers = Some(workers(&list, prefixes, queues));
+            }
+            Err(problem) => answer.problems.push(problem),
+        }
+    }
+    Ok(answer)
+}
+
+fn facts(info: &str) -> RedisFacts {
+    let field = |name: &str| {
+        let value = info
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.unwrap_or_default().trim().to_owned()
+    };
+    let role = match field("role").as_str() {
+        "master" => "primary".to_owned(),
+        "slave" => "replica".to_owned(),
+        other => other.to_owned(),
+    };
+    RedisFacts {
+        version: field("redis_version"),
+        mode: field("redis_mode"),
+        role,
+        maxmemory_policy: field("maxmemory_policy"),
+    }
+}
+
+fn workers(list: &str, prefixes: &[Arc<str>], queues: &[QueueId]) -> HashMap<QueueId, Workers> {
+    let mut by_queue: HashMap<QueueId, Workers> = HashMap::new();
+    for line in list.lines() {
+        let field = |name: &str| {
+            line.split(' ')
+                .find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
+        };
+        let Some(name) = field("name").filter(|name| !name.is_empty()) else {
+            continue;
+        };
+        let blocking =
+            field("cmd").is_none_or(|command| OF_A_BLOCKING_CONNECTION.contains(&command));
+        if !blocking {
+            continue;
+        }
+        let idle = u64::from(field("flags").is_some_and(|flags| flags.contains('b')));
+        let of_prefix = |prefix: &Arc<str>| queue_of_worker(name, prefix, queues);
+        if let Some(queue) = prefixes.iter().find_map(of_prefix) {
+            let workers = by_queue.entry(queue).or_default();
+            workers.connected += 1;
+            workers.idle += idle;
+        }
+    }
+    by_queue
+}
+
+/// The queue whose worker's connection has this name: the one whose name is encoded in it, or else the one of the plain name.
+fn queue_of_worker(name: &str, prefix: &Arc<str>, queues: &[QueueId]) -> Option<QueueId> {
+    let rest = name.strip_prefix(prefix.as_ref())?.strip_prefix(':')?;
+    let (queue, worker) = rest.split_once(':').unwrap_or((rest, ""));
+    if !worker.is_empty() && !worker.starts_with("w:") {
+        return None;
+    }
+    let decoded = STANDARD
+        .decode(queue)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    let candidates = decoded.into_iter().chain([queue.to_owned()]);
+    let mut known = candidates
+        .map(|name| QueueId {
+            prefix: Arc::clone(prefix),
+            name: name.into(),
+        })
+        .filter(|queue| queues.binary_search(queue).is_ok());
+    known.next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_counted_by_the_exact_name_of_their_blocking_connection() {
+        let prefixes: Vec<Arc<str>> = vec!["bull".into(), "{app}".into()];
+        let queue = |name: &str| QueueId {
+            prefix: "bull".into(),
+            name: name.into(),
+        };
+        // `YWJj` is `abc`, and `YWJjZGVm` is `abcdef`, which begins with it.
+        let queues = [queue("abc"), queue("abcdef")];
+        for (line, expected) in [
+            (
+                "id=1 name=bull:YWJj flags=b cmd=bzpopmin user=default",
+                Some((1, 1)),
+            ),
+            ("id=1 name=bull:YWJj flags=N cmd=info", Some((1, 0))),
+            (
+                "id=1 name=bull:YWJj:w:pod-a flags=b cmd=bzpopmin",
+                Some((1, 1)),
+            ),
+            ("id=1 name=bull:YWJj flags=b cmd=brpoplpush", Some((1, 1))),
+            ("id=1 name={app}:YWJj flags=b cmd=bzpopmin", None),
+            ("id=1 name=bull:YWJj:qe flags=b cmd=xread", None),
+            ("id=1 name=bull:YWJj flags=N cmd=evalsha", None),
+            ("id=1 name=bull:YWJjZGVm flags=b cmd=bzpopmin", None),
+            ("id=1 name=bull:abc flags=b cmd=bzpopmin", Some((1, 1))),
+            ("id=1 name=bull:abc flags=N cmd=evalsha", None),
+            ("id=1 name=bull:unknown flags=b cmd=bzpopmin", None),
+            ("id=1 name=other:YWJj flags=b cmd=bzpopmin", None),
+            ("id=1 name=bull:not*base64 flags=b cmd=bzpopmin", None),
+            ("id=1 name= flags=N cmd=get", None),
+            ("id=1", None),
+            ("", None),
+        ] {
+            let expected = expected.map(|(connected, idle)| Workers { connected, idle });
+            assert_eq!(
+                workers(line, &prefixes, &queues)
+                    .get(&queue("abc"))
+                    .copied(),
+                expected,
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_redis_speaks_of_itself_in_our_words() {
+        let info = "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n# Replication\r\nrole:slave\r\n\
+                    maxmemory_policy:allkeys-lru\r\n";
+        let expected = RedisFacts {
+            version: "7.0.15".into(),
+            mode: "standalone".into(),
+            role: "replica".into(),
+            maxmemory_policy: "allkeys-lru".into(),
+        };
+        assert_eq!(facts(info), expected);
+        assert_eq!(facts(""), RedisFacts::default());
+    }
+}
