@@ -8,7 +8,11 @@ const NOW: u64 = 2_000_000_000_000;
 
 /// What was done before `now`, and the age in seconds of the oldest ready job at `now`.
 const CASES: &[(&str, &str, f64)] = &[
-    ("no job at all", "await q.waitUntilReady();", 0.0),
+    (
+        "no job at all",
+        "await q.add('later', {}, { delay: 60000, timestamp: now });",
+        0.0,
+    ),
     (
         "one job",
         "await q.add('a', {}, { timestamp: now - 90000 });",
@@ -67,7 +71,7 @@ const CASES: &[(&str, &str, f64)] = &[
 
 #[test]
 fn the_oldest_ready_job_is_as_old_as_it_is() -> Result<()> {
-    for version in Version::ALL {
+    for version in Version::EVERY {
         let redis = Redis::start()?;
         let mut bullmq = BullMq::start(version, &redis)?;
         for (index, (_, code, _)) in CASES.iter().enumerate() {
@@ -116,5 +120,99 @@ fn a_job_retried_by_hand_counts_from_when_it_was_first_seen() -> Result<()> {
             "{version:?}"
         );
     }
+    Ok(())
+}
+
+#[test]
+fn a_parent_that_its_children_released_counts_from_when_it_was_first_seen() -> Result<()> {
+    for version in Version::ALL {
+        let redis = Redis::start()?;
+        let now = redis.time_millis()?;
+        BullMq::start(version, &redis)?.run(&format!(
+            "const running = await worker('children', async () => {{}});
+             const done = new Promise((resolve) => running.on('completed', resolve));
+             const flows = new bullmq.FlowProducer({{ connection }});
+             await flows.add({{ name: 'p', queueName: 'email', data: {{}}, opts: {{ timestamp: {now} - 864000000 }},
+               children: [{{ name: 'c', queueName: 'children', data: {{}} }}] }});
+             await done; await running.close();"
+        ))?;
+        let clock = FrozenClock::start(&redis, now + 60_000)?;
+        let exporter = Exporter::start_with(&["--redis.url", &clock.url()])?;
+        let age = "bullmq_queue_oldest_ready_age_seconds";
+        let scrape = exporter.scrape_when_found("email")?;
+        assert_eq!(
+            scrape.of_queue("bullmq_queue_ready_jobs", "email"),
+            Some(1.0),
+            "{version:?}"
+        );
+        assert_eq!(
+            scrape.of_queue(age, "email"),
+            Some(0.0),
+            "{version:?}: not ten days"
+        );
+        clock.set(now + 75_000);
+        assert_eq!(
+            exporter.scrape()?.of_queue(age, "email"),
+            Some(15.0),
+            "{version:?}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_job_whose_hash_is_gone_is_passed_over_for_the_next() -> Result<()> {
+    let redis = Redis::start()?;
+    BullMq::start(Version::V6, &redis)?.run(&format!(
+        "for (const age of [90000, 60000, 30000]) await queue('email').add('a', {{}}, {{ timestamp: {NOW} - age }});"
+    ))?;
+    let clock = FrozenClock::start(&redis, NOW)?;
+    let exporter = Exporter::start_with(&["--redis.url", &clock.url()])?;
+    let age = "bullmq_queue_oldest_ready_age_seconds";
+    assert_eq!(
+        exporter.scrape_when_found("email")?.of_queue(age, "email"),
+        Some(90.0)
+    );
+    redis.run(&["DEL", "bull:email:1"])?;
+    assert_eq!(exporter.scrape()?.of_queue(age, "email"), Some(60.0));
+    redis.run(&["DEL", "bull:email:2", "bull:email:3"])?;
+    let scrape = exporter.scrape()?;
+    assert_eq!(
+        scrape.of_queue(age, "email"),
+        None,
+        "jobs wait, and nobody knows since when"
+    );
+    assert_eq!(
+        scrape.of_queue("bullmq_queue_ready_jobs", "email"),
+        Some(3.0)
+    );
+    Ok(())
+}
+
+#[test]
+fn the_data_of_a_job_is_never_fetched() -> Result<()> {
+    let redis = Redis::start()?;
+    // Twenty jobs of a megabyte each, in every place that is looked at.
+    BullMq::start(Version::V6, &redis)?.run(
+        "const data = { text: 'x'.repeat(1 << 20) };
+         for (let i = 0; i < 10; i++) await queue('email').add('a', data);
+         for (let i = 1; i < 11; i++) await queue('email').add('a', data, { priority: i });
+         for (let i = 0; i < 2; i++) await queue('email').add('a', data, { delay: 1 });",
+    )?;
+    let exporter = Exporter::start(&redis)?;
+    exporter.scrape_when_found("email")?;
+    let sent = || -> Result<u64> {
+        let stats = redis.run(&["INFO", "stats"])?;
+        let line = stats
+            .lines()
+            .find_map(|line| line.strip_prefix("total_net_output_bytes:"));
+        Ok(line.unwrap_or_default().trim().parse()?)
+    };
+    let before = sent()?;
+    for _ in 0..10 {
+        exporter.scrape()?;
+    }
+    let bytes_a_scrape = (sent()? - before) / 10;
+    assert!(bytes_a_scrape < 100_000, "{bytes_a_scrape} bytes a scrape");
     Ok(())
 }

@@ -17,12 +17,30 @@ fn the_page_of_metrics_is_what_the_vocabulary_renders() -> Result<()> {
 }
 
 #[test]
+fn the_readme_shows_the_least_user_that_the_exporter_prints() -> Result<()> {
+    let output = Exporter::run(&["--print-acl"])?;
+    let command = String::from_utf8(output.stdout)?;
+    let readme = std::fs::read_to_string(repository().join("README.md"))?;
+    assert!(
+        readme.contains(&format!("\n{command}```")),
+        "README.md lacks: {command}"
+    );
+    Ok(())
+}
+
+#[test]
 fn what_is_served_is_what_the_vocabulary_says_and_promtool_accepts_it() -> Result<()> {
     let redis = Redis::start()?;
     BullMq::start(Version::V6, &redis)?.run(
         "await queue('email').setGlobalConcurrency(2); await queue('email').add('job', {});
-         await queue('a \"strange\" \\\\ name').add('job', {}, { delay: 1000 });",
+         await queue('a \"strange\" \\\\ name').add('job', {}, { delay: 1000 });
+         const running = await worker('measured', async (job) => { if (job.name === 'bad') throw new Error('no'); }, { metrics: { maxDataPoints: 10 } });
+         const failed = new Promise((resolve) => running.on('failed', resolve));
+         await queue('measured').add('good', {}); await queue('measured').add('bad', {});
+         await failed; await running.close();",
     )?;
+    // BullMQ Pro is not to be had; this is what its groups look like to a reader.
+    redis.run(&["ZADD", "bull:measured:groups", "1", "customer"])?;
     let scrape = Exporter::start(&redis)?.scrape_when_found("email")?;
 
     let mut families = BTreeSet::new();

@@ -1,8 +1,9 @@
 //! Does the exporter only read, at a cost that does not depend on how many jobs there are?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use acceptance::{BullMq, Exporter, Redis, Version};
+use acceptance::{BullMq, Exporter, Redis, Version, wait_until};
 use anyhow::Result;
 
 /// Every command that a scrape may send.
@@ -19,6 +20,10 @@ const IN_A_SCRAPE: &[&str] = &[
     "get",
     "zrange",
     "zrangebyscore",
+    "exists",
+    "hget",
+    "pttl",
+    "client|list",
 ];
 /// What connecting and looking for queues may send besides.
 const BESIDES: &[&str] = &[
@@ -30,6 +35,7 @@ const BESIDES: &[&str] = &[
     "auth",
 ];
 /// What the tests themselves send to look at Redis.
+// INFO is the exporter's as well, three times a scrape.
 const OURS: &[&str] = &["info", "ping", "debug", "command|docs", "command"];
 
 /// A queue with jobs in every state but active, `jobs` of each kind.
@@ -100,7 +106,9 @@ fn an_idle_queue_costs_one_round_trip_of_reads() -> Result<()> {
     exporter.scrape_when_found("email")?;
     let commands = commands_of(&redis, &exporter, 1)?;
     let expected = [
+        ("client|list", 1),
         ("exec", 1),
+        ("exists", 2),
         ("get", 1),
         ("hmget", 1),
         ("lindex", 3),
@@ -138,5 +146,113 @@ fn nothing_is_written_and_nothing_but_reads_is_sent_in_a_whole_life() -> Result<
             .any(|list| list.contains(&name.as_str()));
         assert!(known || name == "config|resetstat", "{name} was sent");
     }
+    Ok(())
+}
+
+/// The URL of a user made by the command that the exporter prints, and nothing else.
+fn least_user(redis: &Redis, flags: &[&str]) -> Result<String> {
+    let output = Exporter::run(&[flags, &["--print-acl"]].concat())?;
+    let command = String::from_utf8(output.stdout)?.replace("CHANGE-THIS-PASSWORD", "word");
+    redis.run(&command.split_whitespace().collect::<Vec<_>>())?;
+    Ok(format!(
+        "redis://bullmq-exporter:word@127.0.0.1:{}",
+        redis.port()
+    ))
+}
+
+#[test]
+fn the_least_user_that_the_exporter_prints_sees_everything_and_can_do_nothing_else() -> Result<()> {
+    let redis = Redis::start()?;
+    fill(&redis, Version::V6, 20)?;
+    BullMq::start(Version::V6, &redis)?.run(
+        "await queue('email').upsertJobScheduler('tick', { every: 100000 });
+         await queue('email').rateLimit(60000);",
+    )?;
+    let url = least_user(&redis, &[])?;
+    let mut exporter = Exporter::start_with(&["--redis.url", &url])?;
+    let least = exporter.scrape_when_found("email")?;
+    let most = Exporter::start(&redis)?.scrape_when_found("email")?;
+    let series = |text: &str| {
+        let samples = text
+            .lines()
+            .filter(|line| line.starts_with("bullmq_") && !line.contains("_exporter_"));
+        let names =
+            samples.filter_map(|line| line.rsplit_once(' ').map(|(name, _)| name.to_owned()));
+        names.collect::<BTreeSet<_>>()
+    };
+    assert_eq!(series(&least.text), series(&most.text));
+    assert!(
+        !exporter.process().log().contains("denied"),
+        "{}",
+        exporter.process().log()
+    );
+    for refused in [
+        &["DEL", "bull:email:wait"][..],
+        &["EVAL", "return 1", "0"],
+        &["GET", "other:key"],
+        &["SET", "bull:x", "1"],
+    ] {
+        let cli = [
+            "--user",
+            "bullmq-exporter",
+            "--pass",
+            "word",
+            "--no-auth-warning",
+        ];
+        let answer = redis.run(&[&cli, refused].concat());
+        assert!(
+            answer.is_err_and(|error| error.to_string().contains("NOPERM")),
+            "{refused:?}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn without_client_list_only_the_series_of_workers_are_absent() -> Result<()> {
+    let redis = Redis::start()?;
+    fill(&redis, Version::V6, 5)?;
+    let url = least_user(&redis, &[])?;
+    redis.run(&["ACL", "SETUSER", "bullmq-exporter", "-client|list"])?;
+    let mut exporter = Exporter::start_with(&["--redis.url", &url])?;
+    exporter.scrape_when_found("email")?;
+    let scrape = exporter.scrape()?;
+    assert_eq!(scrape.samples("bullmq_queue_workers").count(), 0);
+    assert_eq!(scrape.samples("bullmq_queue_workers_idle").count(), 0);
+    assert_eq!(scrape.of_queue("bullmq_queue_up", "email"), Some(1.0));
+    assert_eq!(scrape.samples("bullmq_redis_info").count(), 1);
+    assert_eq!(
+        exporter.process().log().matches("CLIENT LIST").count(),
+        1,
+        "said once"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_read_only_replica_serves_as_well_as_its_primary() -> Result<()> {
+    let primary = Redis::start()?;
+    fill(&primary, Version::V6, 10)?;
+    let replica = Redis::start_with(&["--replicaof", "127.0.0.1", &primary.port().to_string()])?;
+    wait_until("the replica has caught up", Duration::from_secs(20), || {
+        Ok(replica
+            .run(&["INFO", "replication"])?
+            .contains("master_link_status:up")
+            .then_some(()))
+    })?;
+    let counts = |redis: &Redis| -> Result<Vec<String>> {
+        let scrape = Exporter::start(redis)?.scrape_when_found("email")?;
+        let counts = scrape
+            .text
+            .lines()
+            .filter(|line| line.starts_with("bullmq_job_count"));
+        Ok(counts.map(str::to_owned).collect())
+    };
+    assert_eq!(counts(&replica)?, counts(&primary)?);
+    let scrape = Exporter::start(&replica)?.scrape()?;
+    assert_eq!(
+        scrape.value("bullmq_redis_info", &[("role", "replica")]),
+        Some(1.0)
+    );
     Ok(())
 }

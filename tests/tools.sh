@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests and the demo need beside this repository and cargo, as packages of the system.
 #
-#   tools.sh          everything, then BullMQ for tests/bullmq and examples/demo
+#   tools.sh          everything, then BullMQ for tests/bullmq, tests/bullmq-python and examples/demo
 #   tools.sh rust     only checks Rust and a C compiler, which is all that building needs
 #
 # It says first what it will install. Without root it says what to install, and fails. When nothing is missing it says
@@ -50,10 +50,12 @@ check_rust() {
 # The programs that are missing, one word each; of those that building needs, or of all.
 missing_programs() {
   programs=cc
-  [ "$wanted" = rust ] || programs='cc redis-server redis-cli prometheus promtool node npm'
+  [ "$wanted" = rust ] || programs='cc redis-server redis-cli prometheus promtool node npm python3'
   for program in $programs; do
     has "$program" || printf '%s ' "$program"
   done
+  # Debian's python3 leaves out what makes a virtual environment.
+  [ "$wanted" = rust ] || ! has python3 || python3 -c 'import ensurepip' 2>/dev/null || printf 'python3-venv '
 }
 
 # The packages that bring them.
@@ -62,6 +64,7 @@ missing_packages() {
     case $program in
       cc) printf 'gcc libc6-dev ' ;;
       redis-cli) printf 'redis-tools ' ;;
+      python3) printf 'python3 python3-venv ' ;;
       promtool) ! has prometheus || printf 'prometheus ' ;;
       node) printf 'nodejs ' ;;
       # NodeSource's package of Node brings npm, and Debian's npm does not go with it.
@@ -137,11 +140,26 @@ install_bullmq() {
   cp "$folder/package-lock.json" "$folder/node_modules/.installed-lock"
 }
 
+# BullMQ for Python, likewise.
+install_bullmq_for_python() {
+  folder=tests/bullmq-python
+  if cmp -s "$folder/requirements.txt" "$folder/.venv/installed-requirements.txt"; then
+    return
+  fi
+  say "Installing BullMQ for Python in $folder ..."
+  rm -rf "$folder/.venv"
+  python3 -m venv "$folder/.venv" >&2 || fail "python3 -m venv failed in $folder."
+  "$folder/.venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes \
+    --requirement "$folder/requirements.txt" >&2 || fail "pip failed in $folder."
+  cp "$folder/requirements.txt" "$folder/.venv/installed-requirements.txt"
+}
+
 wanted=${1:-all}
 check_rust
 [ -z "$(missing_programs)" ] || install_packages
 if [ "$wanted" != rust ]; then
   check_node
   install_bullmq tests/bullmq
+  install_bullmq_for_python
   install_bullmq examples/demo
 fi

@@ -1,23 +1,43 @@
 // Runs JavaScript from standard input, one JSON object {code} a line, with the BullMQ package named as the first argument
 // connected to the Redis port named as the second; answers {value} or {error}, one line each, on standard output.
+// Bull, from which BullMQ descends, makes both ends of a queue in one class; `queue` and `worker` hide that.
 import { createInterface } from 'node:readline';
 import { Redis } from 'ioredis';
 
 const [, , packageName, port] = process.argv;
 const bullmq = await import(packageName);
+const isBull = packageName.startsWith('bull4');
 const connection = { host: '127.0.0.1', port: Number(port), maxRetriesPerRequest: null };
 // One for all queues, so that a test may have thousands of them; each worker makes its own.
 const shared = new Redis(connection);
+shared.setMaxListeners(0);
 const queues = new Map();
+
+const newQueue = (name, options) => {
+  if (!isBull) return new bullmq.Queue(name, { connection: shared, ...options });
+  return new bullmq.default(name, {
+    createClient: (type) => (type === 'client' ? shared : new Redis({ ...connection, enableReadyCheck: false })),
+    ...options,
+  });
+};
 
 const queue = (name, options = {}) => {
   const key = JSON.stringify([name, options]);
-  if (!queues.has(key)) queues.set(key, new bullmq.Queue(name, { connection: shared, ...options }));
+  if (!queues.has(key)) queues.set(key, newQueue(name, options));
   return queues.get(key);
 };
 
 // Resolves when the worker is connected, so that what follows in the same code meets a living worker.
 const worker = async (name, processor, options = {}) => {
+  if (isBull) {
+    const { concurrency = 1, ...others } = options;
+    const made = new bullmq.default(name, { redis: { ...connection }, ...others });
+    made.on('error', (error) => console.error(error));
+    // For jobs of every name; resolves only when the worker ends.
+    made.process('*', concurrency, processor).catch((error) => console.error(error));
+    await made.isReady();
+    return made;
+  }
   const made = new bullmq.Worker(name, processor, { connection, ...options });
   made.on('error', (error) => console.error(error));
   await made.waitUntilReady();
@@ -27,10 +47,12 @@ const worker = async (name, processor, options = {}) => {
 const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 // What one piece of code leaves for the next.
 const kept = {};
+// A module of this folder.
+const load = (file) => import(`./${file}`);
 
 const AsyncFunction = (async () => {}).constructor;
-const names = ['bullmq', 'connection', 'queue', 'worker', 'sleep', 'kept'];
-const values = [bullmq, connection, queue, worker, sleep, kept];
+const scope = { bullmq, packageName, connection, shared, queue, worker, sleep, kept, load };
+const [names, values] = [Object.keys(scope), Object.values(scope)];
 
 for await (const line of createInterface({ input: process.stdin })) {
   let answer;

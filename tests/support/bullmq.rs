@@ -1,4 +1,4 @@
-//! The real BullMQ, in a Node process that runs the code it is given.
+//! The real BullMQ, in a Node or Python process that runs the code it is given.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -9,28 +9,56 @@ use serde_json::{Value, json};
 use crate::binary::repository;
 use crate::redis::Redis;
 
-/// A release line of BullMQ; the exact release is pinned in `tests/bullmq/package.json`.
+/// A release line of BullMQ, of its ancestor Bull or of its port to Python; the exact releases are pinned in
+/// `tests/bullmq/package.json` and `tests/bullmq-python/requirements.txt`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
+    /// Bull 4.
+    Bull,
+    /// BullMQ 4.
+    V4,
     /// BullMQ 5.
     V5,
     /// BullMQ 6.
     V6,
+    /// BullMQ for Python 3.
+    Python,
 }
 
 impl Version {
-    /// Both release lines.
+    /// The release lines that BullMQ's author maintains.
     pub const ALL: [Self; 2] = [Self::V5, Self::V6];
 
-    fn package(self) -> &'static str {
-        match self {
-            Self::V5 => "bullmq5",
-            Self::V6 => "bullmq6",
-        }
+    /// Those for Node that are in use: the maintained ones, the one before, and Bull.
+    pub const EVERY: [Self; 4] = [Self::Bull, Self::V4, Self::V5, Self::V6];
+
+    /// The program that runs code for it, connected to the Redis at this port.
+    fn driver(self, port: u16) -> Command {
+        let node = |package| {
+            let mut node = Command::new("node");
+            node.args(["driver.mjs", package])
+                .current_dir(repository().join("tests/bullmq"));
+            node
+        };
+        let mut driver = match self {
+            Self::Bull => node("bull4"),
+            Self::V4 => node("bullmq4"),
+            Self::V5 => node("bullmq5"),
+            Self::V6 => node("bullmq6"),
+            Self::Python => {
+                let folder = repository().join("tests/bullmq-python");
+                let mut python = Command::new(folder.join(".venv/bin/python"));
+                // No bytecode files beside the sources.
+                python.args(["-B", "driver.py"]).current_dir(folder);
+                python
+            }
+        };
+        driver.arg(port.to_string());
+        driver
     }
 }
 
-/// A Node process with one version of BullMQ, connected to one Redis.
+/// A process with one version of BullMQ, connected to one Redis.
 ///
 /// Dropping it kills the process, and with it every worker that it runs.
 #[derive(Debug)]
@@ -41,21 +69,21 @@ pub struct BullMq {
 }
 
 impl BullMq {
-    /// Starts a Node process.
+    /// Starts the process.
     ///
     /// # Errors
-    /// When Node or BullMQ is not installed.
+    /// When Node, or Python with BullMQ, is not installed.
     pub fn start(version: Version, redis: &Redis) -> Result<Self> {
-        let mut child = Command::new("node")
-            .arg("driver.mjs")
-            .args([version.package(), &redis.port().to_string()])
-            .current_dir(repository().join("tests/bullmq"))
+        let mut child = version
+            .driver(redis.port())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .context("node could not be started; `make tools` installs what is missing")?;
-        let requests = child.stdin.take().context("node has no standard input")?;
-        let answers = BufReader::new(child.stdout.take().context("node has no standard output")?);
+            .with_context(|| {
+                format!("{version:?} could not be started; `make tools` installs what is missing")
+            })?;
+        let requests = child.stdin.take().context("it has no standard input")?;
+        let answers = BufReader::new(child.stdout.take().context("it has no standard output")?);
         Ok(Self {
             child,
             requests,
@@ -66,21 +94,23 @@ impl BullMq {
     /// Runs the body of an asynchronous JavaScript function and returns what it returns.
     ///
     /// In its scope are `queue(name, options)` (one `Queue` object a name), `worker(name, processor, options)`, everything
-    /// that the bullmq package exports as `bullmq`, `connection`, and `sleep(milliseconds)`.
+    /// that the package exports as `bullmq` and its name as `packageName`, `connection`, `shared` (a client of ioredis),
+    /// `sleep(milliseconds)`, `kept` (an object for the next run), and `load(file)` for the modules beside the driver. For
+    /// Python it is the body of an asynchronous function in Python, with the same in its scope as far as it makes sense there.
     ///
     /// # Errors
     /// When the code throws, or Node ends.
     pub fn run(&mut self, code: &str) -> Result<Value> {
-        writeln!(self.requests, "{}", json!({ "code": code })).context("node has ended")?;
+        writeln!(self.requests, "{}", json!({ "code": code })).context("the driver has ended")?;
         let mut line = String::new();
         self.answers
             .read_line(&mut line)
-            .context("node has ended")?;
+            .context("the driver has ended")?;
         if line.is_empty() {
-            bail!("node has ended; is tests/bullmq/node_modules installed? `make tools` does it");
+            bail!("the driver has ended; are its packages installed? `make tools` does it");
         }
         let answer: Value =
-            serde_json::from_str(&line).with_context(|| format!("node printed {line:?}"))?;
+            serde_json::from_str(&line).with_context(|| format!("the driver printed {line:?}"))?;
         if let Some(error) = answer.get("error").and_then(Value::as_str) {
             bail!("{error}\nin the code:\n{code}");
         }

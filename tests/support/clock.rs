@@ -41,11 +41,7 @@ impl FrozenClock {
                     thread::spawn(move || pass(from, to, <[u8]>::to_vec));
                     thread::spawn(move || {
                         pass(server, client, |bytes| {
-                            if is_time(bytes) {
-                                time(clock.load(Ordering::SeqCst))
-                            } else {
-                                bytes.to_vec()
-                            }
+                            with_time(bytes, &time(clock.load(Ordering::SeqCst)))
                         });
                     });
                 }
@@ -80,13 +76,54 @@ fn pass(mut from: TcpStream, mut to: TcpStream, change: impl Fn(&[u8]) -> Vec<u8
     let _ = to.shutdown(std::net::Shutdown::Both);
 }
 
-/// Whether this is the reply to TIME: two texts, of which the first has ten digits until the year 2286.
-fn is_time(bytes: &[u8]) -> bool {
-    const LONGEST: &[u8] = b"*2\r\n$10\r\n1234567890\r\n$6\r\n123456\r\n";
-    bytes.starts_with(b"*2\r\n$10\r\n1") && bytes.len() <= LONGEST.len()
+/// The bytes with each reply to TIME in them changed for this one; other replies may stand before and after it.
+fn with_time(mut bytes: &[u8], time: &[u8]) -> Vec<u8> {
+    let mut changed = Vec::with_capacity(bytes.len());
+    while let Some((first, others)) = bytes.split_first() {
+        if let Some(rest) = after_time(bytes) {
+            changed.extend_from_slice(time);
+            bytes = rest;
+        } else {
+            changed.push(*first);
+            bytes = others;
+        }
+    }
+    changed
+}
+
+/// What follows the reply to TIME with which these bytes begin: two numbers, of which the first has ten digits until the year 2286
+/// and the second, the microseconds, up to six.
+fn after_time(bytes: &[u8]) -> Option<&[u8]> {
+    let rest = bytes.strip_prefix(b"*2\r\n$10\r\n")?;
+    let (seconds, rest) = rest.split_at_checked(10)?;
+    let (length, rest) = rest.strip_prefix(b"\r\n$")?.split_first()?;
+    let length = usize::from(length.checked_sub(b'0')?);
+    let (micros, rest) = rest.strip_prefix(b"\r\n")?.split_at_checked(length)?;
+    let numbers = seconds.iter().chain(micros).all(u8::is_ascii_digit);
+    rest.strip_prefix(b"\r\n")
+        .filter(|_| numbers && (1..=6).contains(&length))
 }
 
 fn time(millis: u64) -> Vec<u8> {
     let (seconds, micros) = (millis / 1000, millis % 1000 * 1000);
     format!("*2\r\n$10\r\n{seconds}\r\n$6\r\n{micros:06}\r\n").into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_replies_to_time_are_changed_wherever_they_stand() {
+        const REAL: &str = "*2\r\n$10\r\n1780000000\r\n$5\r\n12345\r\n";
+        const TOLD: &str = "*2\r\n$10\r\n2000000000\r\n$6\r\n001000\r\n";
+        for reply in ["", ":7\r\n", "*2\r\n$10\r\n1780000000\r\n$5\r\na job\r\n"] {
+            let (real, told) = (
+                [reply, REAL, reply, REAL].concat(),
+                [reply, TOLD, reply, TOLD].concat(),
+            );
+            let changed = with_time(real.as_bytes(), &time(2_000_000_000_001));
+            assert_eq!(String::from_utf8_lossy(&changed), told);
+        }
+    }
 }
