@@ -216,6 +216,32 @@ fn every_flag_has_its_environment_variable_and_the_flag_wins() -> Result<()> {
 }
 
 #[test]
+fn a_switch_in_the_environment_takes_every_common_word_for_yes_and_no() -> Result<()> {
+    let redis = redis_with_a_queue()?;
+    let flags = ["--redis.url", &redis.url()];
+    for yes in ["true", "1", "yes", "on"] {
+        let (exit, text) = run_with(&[("BULLMQ_EXPORTER_ONCE", yes)], &flags)?;
+        assert_eq!(exit, Some(0), "{yes}: {text}");
+    }
+    let flags = ["--redis.url", &redis.url(), "--once"];
+    for (word, counted) in [("false", false), ("0", false), ("off", false), ("1", true)] {
+        let (_, text) = run_with(&[("BULLMQ_EXPORTER_COLLECT_WORKERS", word)], &flags)?;
+        assert_eq!(
+            text.contains("bullmq_queue_workers{"),
+            counted,
+            "{word}: {text}"
+        );
+    }
+    let (exit, text) = run_with(&[("BULLMQ_EXPORTER_COLLECT_WORKERS", "maybe")], &flags)?;
+    assert_eq!(exit, Some(2), "{text}");
+    assert!(
+        text.contains("'maybe'") && text.contains("--collect.workers"),
+        "{text}"
+    );
+    Ok(())
+}
+
+#[test]
 fn an_unknown_environment_variable_is_ignored() -> Result<()> {
     let redis = redis_with_a_queue()?;
     let flags = ["--once", "--redis.url", &redis.url()];

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bullmq_vocabulary::{
     DEFAULT_HORIZONS, DEFAULT_PORT, DEFAULT_PREFIX, DEFAULT_REDIS_NAME, prometheus_duration,
 };
+use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser};
@@ -85,7 +86,7 @@ struct Flags {
     discovery_interval: humantime::Duration,
 
     /// Count connected workers, by one CLIENT LIST a scrape
-    #[arg(long = "collect.workers", value_name = "BOOL", env = "BULLMQ_EXPORTER_COLLECT_WORKERS", default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long = "collect.workers", value_name = "BOOL", env = "BULLMQ_EXPORTER_COLLECT_WORKERS", default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
     collect_workers: bool,
 
     /// How long a scrape may take at most; Prometheus' own scrape timeout, less half a second, is kept as well
@@ -120,11 +121,11 @@ struct Flags {
     log_format: Format,
 
     /// Print one scrape and exit: 0, or 1 if Redis did not answer
-    #[arg(long, env = "BULLMQ_EXPORTER_ONCE")]
+    #[arg(long, env = "BULLMQ_EXPORTER_ONCE", value_parser = BoolishValueParser::new())]
     once: bool,
 
     /// Print the command that makes a Redis user with the least rights, and exit
-    #[arg(long = "print-acl", env = "BULLMQ_EXPORTER_PRINT_ACL")]
+    #[arg(long = "print-acl", env = "BULLMQ_EXPORTER_PRINT_ACL", value_parser = BoolishValueParser::new())]
     print_acl: bool,
 
     /// Print the version
