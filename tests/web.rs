@@ -3,13 +3,11 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use acceptance::{BullMq, Exporter, Prometheus, Redis, Version, repository, wait_until};
+use acceptance::{Authority, BullMq, Exporter, Prometheus, Redis, Version, repository, wait_until};
 use anyhow::{Context as _, Result, ensure};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -190,34 +188,6 @@ fn every_path_can_be_moved() -> Result<()> {
     Ok(())
 }
 
-/// A certificate authority of the test's own.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new() -> Result<Self> {
-        let mut params = CertificateParams::new([])?;
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Ok(Self(CertifiedIssuer::self_signed(
-            params,
-            KeyPair::generate()?,
-        )?))
-    }
-
-    /// Writes `<name>.pem` and `<name>.key` for 127.0.0.1.
-    fn issue(&self, folder: &Path, name: &str) -> Result<()> {
-        let key = KeyPair::generate()?;
-        let params = CertificateParams::new(["127.0.0.1".to_owned()])?;
-        let certificate = params.signed_by(&key, &self.0)?;
-        fs::write(folder.join(format!("{name}.pem")), certificate.pem())?;
-        fs::write(folder.join(format!("{name}.key")), key.serialize_pem())?;
-        Ok(())
-    }
-
-    fn write(&self, path: &Path) -> Result<()> {
-        Ok(fs::write(path, self.0.pem())?)
-    }
-}
-
 /// Waits until Prometheus says whether it can scrape the exporter.
 fn scraped(prometheus: &Prometheus, up: f64) -> Result<()> {
     wait_until(&format!("up is {up}"), LIMIT, || {
@@ -236,9 +206,9 @@ fn prometheus_scrapes_over_mutual_tls_as_a_user_and_certificates_are_rotated_in_
     let folder = tempfile::tempdir()?;
     let (folder, authority, stranger) = (folder.path(), Authority::new()?, Authority::new()?);
     authority.write(&folder.join("ca.pem"))?;
-    authority.issue(folder, "server")?;
-    authority.issue(folder, "client")?;
-    stranger.issue(folder, "stranger")?;
+    authority.issue(folder, "server", "127.0.0.1")?;
+    authority.issue(folder, "client", "127.0.0.1")?;
+    stranger.issue(folder, "stranger", "127.0.0.1")?;
     let hash = bcrypt::hash("s3cret", 5)?;
     let web = folder.join("web.yml");
     fs::write(
@@ -284,8 +254,8 @@ http_server_config:
     // A new authority, as when a certificate is rotated: who trusts it is served, who trusts the old one no longer.
     let next = Authority::new()?;
     next.write(&folder.join("ca.pem"))?;
-    next.issue(folder, "server")?;
-    next.issue(folder, "client")?;
+    next.issue(folder, "server", "127.0.0.1")?;
+    next.issue(folder, "client", "127.0.0.1")?;
     scraped(&scrape_as("client", "s3cret")?, 1.0)?;
 
     // A broken file keeps the old certificate, and says so once.

@@ -14,11 +14,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tracing::{info, warn};
 
+use crate::endpoint::Endpoint;
 use crate::model::{Discovery, ErrorCause, QueueId, QueueReading, RedisFacts, Snapshot, Workers};
 use crate::queue_filter::QueueFilter;
 use crate::redis::{
-    AskError, Connection, FirstSeen, Found, Link, Millis, Question, ReplyError, discover,
-    read_batch, read_server, set_user,
+    AskError, Connection, FirstSeen, Found, Link, LinkError, Millis, Question, ReplyError,
+    discover, read_batch, read_server, set_user,
 };
 use crate::self_metrics::SelfMetrics;
 
@@ -35,12 +36,12 @@ const DISCOVERY_RETRY: Duration = Duration::from_secs(1);
 const DISCOVERY_LIMIT: Duration = Duration::from_mins(10);
 
 /// What to collect.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The name of the connection: the value of the `redis` label.
     pub name: Arc<str>,
     /// Where Redis is and how to log in.
-    pub client: redis::Client,
+    pub endpoint: Endpoint,
     /// The key prefixes under which queues are looked for.
     pub prefixes: Vec<Arc<str>>,
     /// Which of the queues are meant.
@@ -142,7 +143,7 @@ impl Collector {
     /// A collector that has read nothing yet.
     pub fn new(settings: Settings, self_metrics: SelfMetrics) -> Self {
         Self {
-            link: Link::new(settings.client.clone()),
+            link: Link::new(settings.endpoint.clone()),
             known: Mutex::new(Arc::new(Known::named(&settings))),
             named: settings.filter.named().into_iter().collect(),
             settings,
@@ -277,6 +278,11 @@ impl Collector {
             let answer = read_server(&mut connection, prefixes, queues, *count_workers).await?;
             for problem in &answer.problems {
                 self.say_denied(problem);
+            }
+            if let Some(facts) = &answer.facts
+                && !self.settings.endpoint.may_read(&facts.role)
+            {
+                return Err(LinkError::of_role(&facts.role).into());
             }
             let mut progress = lock(&reading.progress);
             progress.facts = answer.facts;

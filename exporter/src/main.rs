@@ -4,11 +4,13 @@
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use bullmq_exporter::config::{self, Command};
-use bullmq_exporter::{build_info, logging};
+use bullmq_exporter::{Signals, build_info, logging};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Mutex;
 
 const USAGE: u8 = 2;
 
@@ -41,6 +43,15 @@ fn run(command: Command) -> Result<ExitCode> {
             io::stdout().write_all(rules.as_bytes())?;
             return Ok(ExitCode::SUCCESS);
         }
+        Command::Check(config) => {
+            let servers = config.servers.len();
+            let noun = if servers == 1 { "server" } else { "servers" };
+            writeln!(
+                io::stdout(),
+                "The configuration is right: {servers} {noun}."
+            )?;
+            return Ok(ExitCode::SUCCESS);
+        }
         Command::Once(config) => (config, true),
         Command::Serve(config) => (config, false),
     };
@@ -68,7 +79,14 @@ fn run(command: Command) -> Result<ExitCode> {
                 _ = interrupt.recv() => {}
             }
         };
-        bullmq_exporter::run(config, shutdown).await?;
+        let hangup = Arc::new(Mutex::new(signal(SignalKind::hangup())?));
+        let reload = move || {
+            let hangup = Arc::clone(&hangup);
+            async move {
+                hangup.lock().await.recv().await;
+            }
+        };
+        bullmq_exporter::run(config, Signals { shutdown, reload }).await?;
         Ok(ExitCode::SUCCESS)
     })
 }

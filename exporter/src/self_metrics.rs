@@ -1,10 +1,12 @@
 //! The exporter on itself: what it was built from, its process, and the errors that it met.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, bail};
 use bullmq_vocabulary::{Kind, Metric, metric};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricType;
-use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Gauge, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::build_info;
 use crate::exposition::Format;
@@ -15,14 +17,16 @@ use crate::model::ErrorCause;
 pub struct SelfMetrics {
     registry: Registry,
     errors: IntCounterVec,
+    reload_successful: IntGauge,
+    reload_success: Gauge,
 }
 
 impl SelfMetrics {
-    /// Registers the metrics, with an error counter at zero for each Redis and cause.
+    /// Registers the metrics; those of the configuration file only if there is one.
     ///
     /// # Errors
     /// When a name is registered twice.
-    pub fn new<'a>(redis_names: impl Iterator<Item = &'a str>) -> Result<Self> {
+    pub fn new(with_file: bool) -> Result<Self> {
         let registry = Registry::new();
         registry.register(Box::new(ProcessCollector::for_self()))?;
 
@@ -34,13 +38,46 @@ impl SelfMetrics {
 
         let total = &metric::EXPORTER_ERRORS_TOTAL;
         let errors = IntCounterVec::new(options(total), total.labels)?;
-        for name in redis_names {
-            for cause in ErrorCause::ALL {
-                errors.with_label_values(&[name, cause.as_str()]).reset();
-            }
-        }
         registry.register(Box::new(errors.clone()))?;
-        Ok(Self { registry, errors })
+
+        let reload_successful =
+            IntGauge::with_opts(options(&metric::EXPORTER_CONFIG_LAST_RELOAD_SUCCESSFUL))?;
+        let reload_success = Gauge::with_opts(options(
+            &metric::EXPORTER_CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP_SECONDS,
+        ))?;
+        if with_file {
+            registry.register(Box::new(reload_successful.clone()))?;
+            registry.register(Box::new(reload_success.clone()))?;
+        }
+        Ok(Self {
+            registry,
+            errors,
+            reload_successful,
+            reload_success,
+        })
+    }
+
+    /// Begins to count the errors of a Redis: at zero for each cause, so that the first of them is an increase.
+    pub fn add_redis(&self, name: &str) {
+        for cause in ErrorCause::ALL {
+            let _ = self.errors.with_label_values(&[name, cause.as_str()]);
+        }
+    }
+
+    /// Forgets the errors of a Redis that is read no longer.
+    pub fn remove_redis(&self, name: &str) {
+        for cause in ErrorCause::ALL {
+            // One that was never counted is forgotten already.
+            let _ = self.errors.remove_label_values(&[name, cause.as_str()]);
+        }
+    }
+
+    /// Notes how reading the configuration file ended, and when, since 1970.
+    pub fn reloaded(&self, successfully: bool, now: Duration) {
+        self.reload_successful.set(i64::from(successfully));
+        if successfully {
+            self.reload_success.set(now.as_secs_f64());
+        }
     }
 
     /// Counts an error.

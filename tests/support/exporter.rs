@@ -1,9 +1,10 @@
 //! Our exporter, as its users run it.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::binary::ours;
 use crate::process::{Process, wait_until};
@@ -13,6 +14,9 @@ use crate::scrape::{Scrape, get};
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// How long a scrape may take here; the exporter's own deadline is 10 seconds unless told otherwise.
 const SCRAPE_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a run may take that is to end by itself.
+const RUN_LIMIT: Duration = Duration::from_mins(1);
 
 /// A running bullmq-exporter on a free port of the loopback address.
 #[derive(Debug)]
@@ -54,12 +58,23 @@ impl Exporter {
     /// Runs the exporter to its end and returns what it printed.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// When it cannot be started, or does not end in time, as when it serves instead of refusing what it was told.
     pub fn run(flags: &[&str]) -> Result<Output> {
-        Command::new(ours("bullmq-exporter")?)
+        let child = Command::new(ours("bullmq-exporter")?)
             .args(flags)
-            .output()
-            .context("bullmq-exporter")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("bullmq-exporter")?;
+        let id = child.id().to_string();
+        let (sender, ended) = mpsc::channel();
+        std::thread::spawn(move || sender.send(child.wait_with_output()));
+        let Ok(output) = ended.recv_timeout(RUN_LIMIT) else {
+            Command::new("kill").arg(id).status()?;
+            bail!("bullmq-exporter {flags:?} still runs after {RUN_LIMIT:?}");
+        };
+        Ok(output?)
     }
 
     /// The address that it listens on, `host:port`.

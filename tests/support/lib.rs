@@ -4,6 +4,7 @@
 //! dropped; nothing that was not started here is ever touched. A server that is not installed is an error, never a skipped
 //! test.
 
+mod authority;
 mod binary;
 mod bullmq;
 mod clock;
@@ -13,6 +14,7 @@ mod prometheus;
 mod redis;
 mod scrape;
 
+pub use authority::Authority;
 pub use binary::{ours, repository};
 pub use bullmq::{BullMq, Version};
 pub use clock::FrozenClock;

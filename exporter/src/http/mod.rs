@@ -6,7 +6,6 @@ mod server;
 mod users;
 mod web_config;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -22,9 +21,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::collect::Collector;
 use crate::exposition::{self, Format};
 use crate::self_metrics::SelfMetrics;
+use crate::servers::Servers;
 use body::Pieces;
 
 pub use server::{CurrentWebConfig, listen, serve};
@@ -46,7 +45,7 @@ pub const OTHER_PAGES: [&str; 5] = ["/", "/-/healthy", "/healthz", "/-/ready", "
 #[derive(Debug)]
 pub struct Site {
     /// The Redis servers.
-    pub collectors: Vec<Arc<Collector>>,
+    pub servers: Servers,
     /// The exporter's own metrics.
     pub self_metrics: SelfMetrics,
     /// How long a scrape may take at most, whatever Prometheus says.
@@ -72,8 +71,9 @@ impl Site {
     /// # Errors
     /// When the exporter's own metrics cannot be gathered.
     pub async fn exposition(&self, deadline: Instant, format: Format) -> Result<Exposition> {
+        let collectors = self.servers.collectors();
         let snapshots = join_all(
-            self.collectors
+            collectors
                 .iter()
                 .map(|collector| collector.collect(deadline)),
         )

@@ -1,53 +1,17 @@
 //! The one connection to a Redis, made when it is needed and made anew after it broke.
 
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
+use redis::{Pipeline, Value};
 use tokio::sync::Notify;
 
+use super::connect::{LinkError, connect};
 use super::reply::{Reply, ReplyError, number};
 use super::score::Millis;
+use crate::endpoint::Endpoint;
 use crate::model::ErrorCause;
-
-/// How long a new connection may take. Every use has a deadline of its own as well; this bound lets go of an attempt that nobody
-/// waits for any more.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Why Redis could not be asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub(crate) struct LinkError {
-    /// The value of the `cause` label.
-    pub(crate) cause: ErrorCause,
-    message: String,
-}
-
-impl From<RedisError> for LinkError {
-    fn from(error: RedisError) -> Self {
-        let kind = error.kind();
-        let cause = if kind == ErrorKind::AuthenticationFailed {
-            ErrorCause::Authentication
-        } else if kind == ErrorKind::Server(ServerErrorKind::NoPerm) {
-            ErrorCause::Denied
-        } else if matches!(kind, ErrorKind::Server(_) | ErrorKind::Extension) {
-            ErrorCause::Server
-        } else if matches!(kind, ErrorKind::Parse | ErrorKind::UnexpectedReturnType) {
-            ErrorCause::Protocol
-        } else if error.is_timeout() {
-            ErrorCause::Timeout
-        } else {
-            ErrorCause::Connection
-        };
-        Self {
-            cause,
-            message: error.to_string(),
-        }
-    }
-}
 
 /// Why a question to Redis was not answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,33 +34,21 @@ impl AskError {
     }
 }
 
-/// A Redis server and the connection to it, if there is one.
+/// A Redis and the connection to it, if there is one.
+#[derive(Debug)]
 pub(crate) struct Link {
-    client: redis::Client,
-    settings: AsyncConnectionConfig,
+    endpoint: Endpoint,
     current: Mutex<Option<Connection>>,
     connecting: tokio::sync::Mutex<()>,
     connections: AtomicU64,
     connected: Notify,
 }
 
-impl fmt::Debug for Link {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The client holds the password.
-        f.debug_struct("Link").finish_non_exhaustive()
-    }
-}
-
 impl Link {
     /// A link over which nothing has been sent yet.
-    pub(crate) fn new(client: redis::Client) -> Self {
-        // Each use sets its own deadline; the library's default of half a second would cut large batches short.
-        let settings = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECTION_TIMEOUT))
-            .set_response_timeout(None);
+    pub(crate) fn new(endpoint: Endpoint) -> Self {
         Self {
-            client,
-            settings,
+            endpoint,
             current: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
             connections: AtomicU64::new(0),
@@ -118,10 +70,7 @@ impl Link {
         if let Some(connection) = known {
             return Ok(connection);
         }
-        let made = self
-            .client
-            .get_multiplexed_async_connection_with_config(&self.settings)
-            .await?;
+        let made = connect(&self.endpoint).await?;
         self.connections.fetch_add(1, Ordering::Relaxed);
         let connection = Connection(made);
         *self.current() = Some(connection.clone());
@@ -148,7 +97,7 @@ impl Link {
 }
 
 /// One connection; clones share it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Connection(MultiplexedConnection);
 
 impl Connection {

@@ -18,6 +18,7 @@
 
 mod acl;
 mod client;
+mod connect;
 mod core;
 mod discovery;
 mod first_seen;
@@ -31,6 +32,7 @@ mod server;
 
 pub(crate) use acl::set_user;
 pub(crate) use client::{AskError, Connection, Link};
+pub(crate) use connect::LinkError;
 pub(crate) use discovery::{Found, discover};
 pub(crate) use first_seen::FirstSeen;
 pub(crate) use queue::{Question, read_batch};

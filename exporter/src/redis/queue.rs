@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use redis::Pipeline;
 
-use super::client::{Connection, LinkError};
+use super::client::Connection;
+use super::connect::LinkError;
 use super::core::{self, REPLIES_A_QUEUE};
 use super::first_seen::FirstSeen;
 use super::follow_up::{Ask, Pending};

@@ -496,6 +496,32 @@ pub const EXPORTER_QUEUES: Metric = Metric {
     absent: "no discovery has succeeded yet",
 };
 
+/// Whether the configuration file in force is the one on disk.
+pub const EXPORTER_CONFIG_LAST_RELOAD_SUCCESSFUL: Metric = Metric {
+    name: "bullmq_exporter_config_last_reload_successful",
+    kind: Kind::Gauge,
+    unit: Unit::Truth,
+    labels: &[],
+    help: "1 if the last attempt to read the configuration file succeeded, 0 if an older one is still in force.",
+    source: "the exporter",
+    cost: "none in Redis",
+    versions: EVERY,
+    absent: "there is no configuration file (`--config.file`)",
+};
+
+/// When the configuration file in force was read.
+pub const EXPORTER_CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP_SECONDS: Metric = Metric {
+    name: "bullmq_exporter_config_last_reload_success_timestamp_seconds",
+    kind: Kind::Gauge,
+    unit: Unit::UnixSeconds,
+    labels: &[],
+    help: "When the configuration file in force was read, since 1970.",
+    source: "the exporter's own clock",
+    cost: "none in Redis",
+    versions: EVERY,
+    absent: "there is no configuration file (`--config.file`)",
+};
+
 /// Every metric, in the order in which they are written and documented.
 pub const METRICS: &[Metric] = &[
     UP,
@@ -527,6 +553,8 @@ pub const METRICS: &[Metric] = &[
     EXPORTER_DISCOVERY_DURATION_SECONDS,
     EXPORTER_DISCOVERY_LAST_SUCCESS_TIMESTAMP_SECONDS,
     EXPORTER_QUEUES,
+    EXPORTER_CONFIG_LAST_RELOAD_SUCCESSFUL,
+    EXPORTER_CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP_SECONDS,
     EXPORTER_BUILD_INFO,
 ];
 

@@ -3,6 +3,9 @@
 //! A flag wins over its environment variable, which wins over the default. Everything is checked here, before anything is
 //! started: past this module there is no wrong configuration.
 
+mod file;
+mod redis_url;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,19 +18,20 @@ use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser};
-use redis::{ConnectionAddr, IntoConnectionInfo as _};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::build_info;
 use crate::collect;
+use crate::endpoint::Password;
 use crate::http::{CurrentWebConfig, OTHER_PAGES, Paths};
 use crate::logging::{Format, Level};
 use crate::queue_filter::{Glob, QueueFilter};
+use crate::yaml_file;
 
 const DEFAULT_REDIS_URL: &str = "redis://127.0.0.1:6379";
 /// Where platforms and other programs say where Redis is.
 const REDIS_URL: &str = "REDIS_URL";
-const REDIS_URL_HELP: &str = "Where Redis is: redis://[user[:password]@]host[:port][/db] or unix:///path[?db=N]; REDIS_URL serves where this is not given";
+const REDIS_URL_HELP: &str = "Where Redis is: redis[s]://[user[:password]@]host[:port][/db], unix:///path[?db=N] or redis[s]+sentinel://host:port,host:port/MASTER; REDIS_URL serves where this is not given";
 /// Discovery that follows itself without a pause would be a load of its own.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 /// Looking ahead further than a day starts workers for work that is not there.
@@ -46,6 +50,26 @@ const MOST_HORIZONS: usize = 16;
 struct Flags {
     #[arg(long = "redis.url", help = REDIS_URL_HELP, value_name = "URL", env = "BULLMQ_EXPORTER_REDIS_URL", hide_env_values = true, default_value = DEFAULT_REDIS_URL)]
     redis_url: String,
+
+    /// File with the password of Redis; read anew for each connection
+    #[arg(
+        long = "redis.password-file",
+        value_name = "FILE",
+        env = "BULLMQ_EXPORTER_REDIS_PASSWORD_FILE"
+    )]
+    redis_password_file: Option<PathBuf>,
+
+    /// File with several Redis servers; read anew when it changes, and on SIGHUP
+    #[arg(
+        long = "config.file",
+        value_name = "FILE",
+        env = "BULLMQ_EXPORTER_CONFIG_FILE"
+    )]
+    config_file: Option<PathBuf>,
+
+    /// Check the flags, the environment and the files, and exit: 0 if they are right, or 2
+    #[arg(long = "config.check", env = "BULLMQ_EXPORTER_CONFIG_CHECK", value_parser = BoolishValueParser::new())]
+    config_check: bool,
 
     /// Key prefix under which queues are looked for; repeatable, the environment variable takes commas
     #[arg(long = "bullmq.prefix", value_name = "PREFIX", env = "BULLMQ_EXPORTER_BULLMQ_PREFIX", default_value = DEFAULT_PREFIX)]
@@ -166,8 +190,10 @@ struct Flags {
 pub enum Command {
     /// Print the version.
     Version,
-    /// Print this command for Redis.
+    /// Print these commands for Redis.
     PrintAcl(String),
+    /// Say that the configuration is right.
+    Check(Config),
     /// Print one scrape.
     Once(Config),
     /// Serve scrapes.
@@ -177,10 +203,12 @@ pub enum Command {
 /// A configuration without mistakes.
 #[derive(Debug)]
 pub struct Config {
-    /// The Redis to read.
-    pub redis: collect::Settings,
-    /// Where it is, without credentials, for the log.
-    pub redis_address: String,
+    /// The Redis servers to read, at least one.
+    pub servers: Vec<collect::Settings>,
+    /// Where they are read from anew, if they stand in a file.
+    pub file: Option<ConfigFile>,
+    /// What is to be said once the log is open.
+    pub warnings: Vec<String>,
     /// How long a scrape may take at most.
     pub scrape_timeout: Duration,
     /// Where to serve, `host:port` or `:port`.
@@ -198,14 +226,90 @@ pub struct Config {
 impl Config {
     /// Logs the one line that support will ask for.
     pub fn announce(&self) {
-        let prefixes = self.redis.prefixes.join(",");
         info!(
             version = build_info::VERSION,
             revision = build_info::REVISION,
-            redis = %self.redis_address,
-            prefixes,
             "bullmq-exporter starts"
         );
+        for server in &self.servers {
+            announce(server);
+        }
+        for warning in &self.warnings {
+            warn!("{warning}");
+        }
+    }
+}
+
+/// Logs which Redis is read, without credentials.
+pub fn announce(server: &collect::Settings) {
+    let prefixes = server.prefixes.join(",");
+    info!(redis = %server.name, address = %server.endpoint, prefixes, "a Redis is read");
+}
+
+/// A file of Redis servers, with the flags that stand beside it.
+#[derive(Debug)]
+pub struct ConfigFile {
+    /// The file.
+    pub path: PathBuf,
+    flags: PerServer,
+}
+
+impl ConfigFile {
+    /// Reads the servers of the file as it is now.
+    ///
+    /// # Errors
+    /// When it cannot be used, with the place and what to write instead.
+    pub fn servers(&self) -> Result<Vec<collect::Settings>, yaml_file::Problem> {
+        let servers = file::read(&self.path)?;
+        Ok(servers
+            .into_iter()
+            .map(|server| self.flags.of(server))
+            .collect())
+    }
+}
+
+/// What the flags say of every server.
+#[derive(Clone, Debug)]
+struct PerServer {
+    prefixes: Vec<String>,
+    /// Whether prefixes, queues and exceptions were given, and so win over those of a file.
+    given: [bool; 3],
+    include: Vec<Glob>,
+    exclude: Vec<Glob>,
+    count_workers: bool,
+    horizons: Arc<[Duration]>,
+    discovery_interval: Duration,
+}
+
+impl PerServer {
+    /// The settings of a server: what the flags say, then what the file says, then the defaults.
+    fn of(&self, server: file::Server) -> collect::Settings {
+        let [prefixes_given, include_given, exclude_given] = self.given;
+        let prefixes = server.prefixes.filter(|_| !prefixes_given);
+        let mut prefixes: Vec<Arc<str>> = prefixes
+            .as_ref()
+            .unwrap_or(&self.prefixes)
+            .iter()
+            .map(|prefix| prefix.as_str().into())
+            .collect();
+        prefixes.sort();
+        prefixes.dedup();
+        let (include, exclude) = (
+            server.queues.filter(|_| !include_given),
+            server.exclude.filter(|_| !exclude_given),
+        );
+        collect::Settings {
+            name: server.name,
+            endpoint: server.endpoint,
+            prefixes,
+            filter: QueueFilter {
+                include: include.unwrap_or_else(|| self.include.clone()),
+                exclude: exclude.unwrap_or_else(|| self.exclude.clone()),
+            },
+            count_workers: self.count_workers,
+            horizons: Arc::clone(&self.horizons),
+            discovery_interval: self.discovery_interval,
+        }
     }
 }
 
@@ -222,17 +326,31 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, P
     if flags.version {
         return Ok(Command::Version);
     }
-    let (once, print_acl) = (flags.once, flags.print_acl);
+    let (check, once, print_acl) = (flags.config_check, flags.once, flags.print_acl);
     let config = flags.check(&matches).map_err(|sentence| {
         Problem::from(Flags::command().error(ErrorKind::ValueValidation, sentence))
     })?;
-    Ok(if print_acl {
-        Command::PrintAcl(config.redis.acl())
+    Ok(if check {
+        Command::Check(config)
+    } else if print_acl {
+        Command::PrintAcl(acl(&config.servers))
     } else if once {
         Command::Once(config)
     } else {
         Command::Serve(config)
     })
+}
+
+/// The commands that make the users, each under the name of its server where there are several.
+fn acl(servers: &[collect::Settings]) -> String {
+    let under_its_name = |server: &collect::Settings| {
+        let name = server.name.escape_debug();
+        [format!("# {name}\n"), server.acl()].concat()
+    };
+    match servers {
+        [server] => server.acl(),
+        servers => servers.iter().map(under_its_name).collect(),
+    }
 }
 
 /// A wrong configuration, or the help text, ready to be printed.
@@ -266,8 +384,14 @@ type Sentence = String;
 
 impl Flags {
     fn check(self, matches: &ArgMatches) -> Result<Config, Sentence> {
-        let (url, url_from) = self.url(matches)?;
-        let (client, redis_address) = open(&url, &url_from)?;
+        let mut warnings = Vec::new();
+        let one = self.one_server(matches, &mut warnings)?;
+        let given = ["bullmq_prefix", "bullmq_queue", "bullmq_exclude"].map(|id| {
+            !matches!(
+                matches.value_source(id),
+                None | Some(ValueSource::DefaultValue)
+            )
+        });
         let prefixes = many(
             self.bullmq_prefix,
             from_environment(matches, "bullmq_prefix"),
@@ -278,9 +402,6 @@ impl Flags {
                     .into(),
             );
         }
-        let mut prefixes: Vec<Arc<str>> = prefixes.into_iter().map(Arc::from).collect();
-        prefixes.sort();
-        prefixes.dedup();
         let horizons = many(
             self.bullmq_horizon,
             from_environment(matches, "bullmq_horizon"),
@@ -298,29 +419,37 @@ impl Flags {
                 "--scrape.timeout '0s': no scrape could be answered; write for example 10s".into(),
             );
         }
+        let include = many(self.bullmq_queue, from_environment(matches, "bullmq_queue"));
+        let exclude = many(
+            self.bullmq_exclude,
+            from_environment(matches, "bullmq_exclude"),
+        );
+        let per_server = PerServer {
+            prefixes,
+            given,
+            include: globs("--bullmq.queue", &include)?,
+            exclude: globs("--bullmq.exclude", &exclude)?,
+            count_workers: self.collect_workers,
+            horizons: parse_horizons(&horizons)?,
+            discovery_interval,
+        };
+        let (servers, file) = match (one, self.config_file) {
+            (Some(one), _) => (vec![per_server.of(one)], None),
+            (None, path) => {
+                let file = ConfigFile {
+                    path: path.unwrap_or_default(),
+                    flags: per_server,
+                };
+                let servers = file
+                    .servers()
+                    .map_err(|problem| format!("--config.file: {problem}"))?;
+                (servers, Some(file))
+            }
+        };
         Ok(Config {
-            redis: collect::Settings {
-                name: DEFAULT_REDIS_NAME.into(),
-                client,
-                prefixes,
-                filter: QueueFilter {
-                    include: globs(
-                        "--bullmq.queue",
-                        &many(self.bullmq_queue, from_environment(matches, "bullmq_queue")),
-                    )?,
-                    exclude: globs(
-                        "--bullmq.exclude",
-                        &many(
-                            self.bullmq_exclude,
-                            from_environment(matches, "bullmq_exclude"),
-                        ),
-                    )?,
-                },
-                count_workers: self.collect_workers,
-                horizons: parse_horizons(&horizons)?,
-                discovery_interval,
-            },
-            redis_address,
+            servers,
+            file,
+            warnings,
             scrape_timeout: *self.scrape_timeout,
             listen_address: check_listen_address(self.web_listen_address)?,
             paths: paths(&self.web_route_prefix, &self.web_telemetry_path)?,
@@ -331,19 +460,66 @@ impl Flags {
         })
     }
 
-    /// The URL of Redis, and which flag or variable gave it.
-    fn url(&self, matches: &ArgMatches) -> Result<(String, String), Sentence> {
-        let flag = "--redis.url".to_owned();
-        if matches.value_source("redis_url") != Some(ValueSource::DefaultValue) {
-            return Ok((self.redis_url.clone(), flag));
+    /// The one server that is named by flags or by the environment; nothing if a file names them.
+    fn one_server(
+        &self,
+        matches: &ArgMatches,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<file::Server>, Sentence> {
+        let given = matches.value_source("redis_url") != Some(ValueSource::DefaultValue);
+        let plain = std::env::var_os(REDIS_URL).filter(|_| !given);
+        if let Some(path) = &self.config_file {
+            let path = path.display();
+            let twice = |flag: &str| {
+                format!(
+                    "{flag} beside --config.file '{path}': the servers stand in the file; leave one of the two out"
+                )
+            };
+            if given {
+                return Err(twice("--redis.url"));
+            }
+            if self.redis_password_file.is_some() {
+                return Err(twice("--redis.password-file"));
+            }
+            if plain.is_some() {
+                warnings.push(format!(
+                    "{REDIS_URL} is ignored: the servers stand in the file of --config.file"
+                ));
+            }
+            return Ok(None);
         }
-        match std::env::var_os(REDIS_URL) {
-            None => Ok((self.redis_url.clone(), flag)),
+        let (url, from) = match plain {
+            None => (self.redis_url.clone(), "--redis.url"),
             Some(url) => match url.into_string() {
-                Ok(url) => Ok((url, REDIS_URL.to_owned())),
-                Err(_) => Err(format!("{REDIS_URL}: it is no UTF-8 text")),
+                Ok(url) => (url, REDIS_URL),
+                Err(_) => return Err(format!("{REDIS_URL}: it is no UTF-8 text")),
             },
+        };
+        let mut endpoint = redis_url::parse(&url).map_err(|sentence| {
+            format!(
+                "{from} '{}': {sentence}",
+                redis_url::without_credentials(&url)
+            )
+        })?;
+        if let Some(path) = &self.redis_password_file {
+            let shown = path.display();
+            if endpoint.login.password != Password::None {
+                return Err(format!(
+                    "--redis.password-file '{shown}': the password stands in {from} already; leave one of the two out"
+                ));
+            }
+            if let Err(error) = std::fs::File::open(path) {
+                return Err(format!("--redis.password-file '{shown}': {error}"));
+            }
+            endpoint.login.password = Password::File(path.clone());
         }
+        Ok(Some(file::Server {
+            name: DEFAULT_REDIS_NAME.into(),
+            endpoint,
+            prefixes: None,
+            queues: None,
+            exclude: None,
+        }))
     }
 }
 
@@ -451,70 +627,9 @@ fn paths(prefix: &str, telemetry: &str) -> Result<Paths, Sentence> {
     })
 }
 
-fn open(url: &str, from: &str) -> Result<(redis::Client, String), Sentence> {
-    let shown = without_credentials(url);
-    let wrong = |why: &str| format!("{from} '{shown}': {why}");
-    let Some((scheme, _)) = url.split_once("://") else {
-        return Err(wrong(
-            "a URL is expected; write for example redis://redis.shop.svc:6379/0",
-        ));
-    };
-    match scheme {
-        "redis" | "unix" | "redis+unix" => {}
-        "rediss" | "valkeys" => {
-            return Err(wrong("TLS is not supported by this version; redis:// is"));
-        }
-        _ => {
-            return Err(wrong(
-                "the scheme is unknown; redis:// and unix:// are supported",
-            ));
-        }
-    }
-    let info = url.into_connection_info().map_err(|error| {
-        let hint = "characters such as @ / # in a password are written as %40 %2F %23";
-        wrong(&format!(
-            "{}; {hint}",
-            error.detail().unwrap_or("it is no URL of Redis")
-        ))
-    })?;
-    let address = if let ConnectionAddr::Tcp(host, port) = info.addr() {
-        format!("{host}:{port}")
-    } else if let ConnectionAddr::Unix(path) = info.addr() {
-        path.display().to_string()
-    } else {
-        shown.clone()
-    };
-    let address = format!("{address}/{}", info.redis_settings().db());
-    let client = redis::Client::open(info).map_err(|error| wrong(&error.to_string()))?;
-    Ok((client, address))
-}
-
-/// The URL with `***` in the place of user and password.
-fn without_credentials(url: &str) -> String {
-    match url.rsplit_once('@') {
-        Some((before, host)) => {
-            let scheme = before.split_once("://").map_or("", |(scheme, _)| scheme);
-            format!("{scheme}://***@{host}")
-        }
-        None => url.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn credentials_are_never_shown() {
-        for (url, shown) in [
-            ("redis://localhost:6379", "redis://localhost:6379"),
-            ("redis://user:secret@localhost", "redis://***@localhost"),
-            ("redis://:p@ss@localhost/0", "redis://***@localhost/0"),
-            ("user:secret@localhost", "://***@localhost"),
-        ] {
-            assert_eq!(without_credentials(url), shown);
-        }
-    }
 
     #[test]
     fn the_flags_are_well_formed() {

@@ -1,0 +1,125 @@
+//! The Redis servers that are read now. A server whose settings did not change keeps what is known of it when the configuration does.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::JoinHandle;
+use tracing::info;
+
+use crate::collect::{Collector, Settings};
+use crate::config::announce;
+use crate::self_metrics::SelfMetrics;
+
+/// The servers, each with its collector.
+#[derive(Debug)]
+pub struct Servers {
+    current: Mutex<Vec<Arc<Server>>>,
+    self_metrics: SelfMetrics,
+}
+
+/// One server, and what runs in the background for it.
+#[derive(Debug)]
+struct Server {
+    settings: Settings,
+    collector: Arc<Collector>,
+    background: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Servers {
+    /// The servers with these settings, nothing running yet.
+    pub fn new(settings: Vec<Settings>, self_metrics: SelfMetrics) -> Self {
+        let server = |settings| Arc::new(Server::new(settings, &self_metrics));
+        Self {
+            current: Mutex::new(settings.into_iter().map(server).collect()),
+            self_metrics,
+        }
+    }
+
+    /// What reads each of them.
+    pub fn collectors(&self) -> Vec<Arc<Collector>> {
+        let collector = |server: &Arc<Server>| Arc::clone(&server.collector);
+        self.now().iter().map(collector).collect()
+    }
+
+    /// Starts to look for queues in all of them, for as long as they are among the servers.
+    pub fn keep_discovering(&self) {
+        for server in self.now() {
+            server.keep_discovering();
+        }
+    }
+
+    /// Whether they have exactly these settings.
+    pub fn are(&self, settings: &[Settings]) -> bool {
+        let now = self.now();
+        now.len() == settings.len()
+            && now
+                .iter()
+                .zip(settings)
+                .all(|(server, settings)| server.settings == *settings)
+    }
+
+    /// Makes these the servers: those whose settings did not change go on as they are.
+    pub fn replace(&self, settings: Vec<Settings>) {
+        let before = self.now();
+        let after: Vec<Arc<Server>> = settings
+            .into_iter()
+            .map(|settings| {
+                let same = before.iter().find(|server| server.settings == settings);
+                same.map_or_else(|| self.begin(settings), Arc::clone)
+            })
+            .collect();
+        for server in &before {
+            let name = &server.settings.name;
+            if !after.iter().any(|kept| kept.settings.name == *name) {
+                info!(redis = %name, "a Redis is read no longer");
+                self.self_metrics.remove_redis(name);
+            }
+        }
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = after;
+    }
+
+    fn begin(&self, settings: Settings) -> Arc<Server> {
+        announce(&settings);
+        let server = Arc::new(Server::new(settings, &self.self_metrics));
+        server.keep_discovering();
+        server
+    }
+
+    fn now(&self) -> Vec<Arc<Server>> {
+        self.current
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Server {
+    fn new(settings: Settings, self_metrics: &SelfMetrics) -> Self {
+        self_metrics.add_redis(&settings.name);
+        Self {
+            collector: Arc::new(Collector::new(settings.clone(), self_metrics.clone())),
+            settings,
+            background: Mutex::default(),
+        }
+    }
+
+    fn keep_discovering(&self) {
+        let collector = Arc::clone(&self.collector);
+        let task = tokio::spawn(async move { collector.keep_discovering().await });
+        *self
+            .background
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(task);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let background = self
+            .background
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(task) = background.take() {
+            task.abort();
+        }
+    }
+}
