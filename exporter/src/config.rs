@@ -89,6 +89,10 @@ struct Flags {
     #[arg(long = "collect.workers", value_name = "BOOL", env = "BULLMQ_EXPORTER_COLLECT_WORKERS", default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
     collect_workers: bool,
 
+    /// Follow the queues' events, for the timings and counts of jobs; METRICS.md tells what it costs
+    #[arg(long = "collect.events", value_name = "BOOL", env = "BULLMQ_EXPORTER_COLLECT_EVENTS", default_value_t = false, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    collect_events: bool,
+
     /// How long a scrape may take at most; Prometheus' own scrape timeout, less half a second, is kept as well
     #[arg(
         long = "scrape.timeout",
@@ -285,6 +289,7 @@ impl Flags {
                     )?,
                 },
                 count_workers: self.collect_workers,
+                follow_events: self.collect_events,
                 horizons: parse_horizons(&horizons)?,
                 discovery_interval,
             },

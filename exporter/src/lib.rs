@@ -7,7 +7,9 @@ pub mod build_info;
 pub mod collect;
 pub mod config;
 pub mod exposition;
+mod follow;
 pub mod http;
+pub mod job_events;
 pub mod logging;
 pub mod model;
 pub mod queue_filter;
@@ -45,8 +47,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     info!(address = %listener.local_addr()?, "listening");
     let site = Arc::new(site(config)?);
     for collector in &site.collectors {
-        let collector = Arc::clone(collector);
-        tokio::spawn(async move { collector.keep_discovering().await });
+        let (finder, follower) = (Arc::clone(collector), Arc::clone(collector));
+        tokio::spawn(async move { finder.keep_discovering().await });
+        tokio::spawn(async move { follower.keep_following().await });
     }
     http::serve(listener, site, shutdown).await;
     info!("stopped");
@@ -63,6 +66,7 @@ pub async fn run_once(config: Config, out: &mut impl Write) -> Result<bool> {
     for collector in &site.collectors {
         // A failure is logged, and the scrape below says it too. What is found later than the deadline is not waited for.
         let _ = tokio::time::timeout_at(deadline, collector.discover()).await;
+        let _ = tokio::time::timeout_at(deadline, collector.follow_once()).await;
     }
     let exposition = site
         .exposition(Instant::now() + site.scrape_timeout)

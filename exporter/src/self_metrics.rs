@@ -13,6 +13,7 @@ use crate::model::ErrorCause;
 pub struct SelfMetrics {
     registry: Registry,
     errors: IntCounterVec,
+    missed_events: IntCounterVec,
 }
 
 impl SelfMetrics {
@@ -38,7 +39,16 @@ impl SelfMetrics {
             }
         }
         registry.register(Box::new(errors.clone()))?;
-        Ok(Self { registry, errors })
+
+        // Without a series until events are followed.
+        let total = &metric::EXPORTER_EVENTS_MISSED_TOTAL;
+        let missed_events = IntCounterVec::new(options(total), total.labels)?;
+        registry.register(Box::new(missed_events.clone()))?;
+        Ok(Self {
+            registry,
+            errors,
+            missed_events,
+        })
     }
 
     /// Counts an error.
@@ -46,6 +56,13 @@ impl SelfMetrics {
         self.errors
             .with_label_values(&[redis_name, cause.as_str()])
             .inc();
+    }
+
+    /// Counts events that were gone before they were read; the series exists from the first call on.
+    pub fn count_missed_events(&self, redis_name: &str, events: u64) {
+        self.missed_events
+            .with_label_values(&[redis_name])
+            .inc_by(events);
     }
 
     /// Appends the metrics in Prometheus' text format.
