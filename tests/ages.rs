@@ -124,6 +124,56 @@ fn a_job_retried_by_hand_counts_from_when_it_was_first_seen() -> Result<()> {
 }
 
 #[test]
+fn a_job_promoted_by_hand_before_it_was_due_counts_from_when_it_was_first_seen() -> Result<()> {
+    for version in Version::EVERY {
+        let redis = Redis::start()?;
+        let now = redis.time_millis()?;
+        BullMq::start(version, &redis)?.run(&format!(
+            "const job = await queue('email').add('a', {{}}, {{ timestamp: {now} - 600000, delay: 3600000 }});
+             await job.promote();"
+        ))?;
+        let clock = FrozenClock::start(&redis, now + 60_000)?;
+        let exporter = Exporter::start_with(&["--redis.url", &clock.url()])?;
+        let age = "bullmq_queue_oldest_ready_age_seconds";
+        let scrape = exporter.scrape_when_found("email")?;
+        assert_eq!(scrape.of_queue(age, "email"), Some(0.0), "{version:?}");
+        clock.set(now + 67_000);
+        let scrape = exporter.scrape()?;
+        assert_eq!(scrape.of_queue(age, "email"), Some(7.0), "{version:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_job_that_is_tried_again_counts_from_its_last_attempt() -> Result<()> {
+    for version in Version::ALL {
+        let redis = Redis::start()?;
+        let now = redis.time_millis()?;
+        BullMq::start(version, &redis)?.run(&format!(
+            "await queue('email').add('a', {{}}, {{ attempts: 2, timestamp: {now} - 864000000 }});
+             const w = new bullmq.Worker('email', undefined, {{ connection, autorun: false }});
+             const job = await w.getNextJob('token');
+             await job.moveToFailed(new Error('no'), 'token', false); await w.close();"
+        ))?;
+        let clock = FrozenClock::start(&redis, now + 60_000)?;
+        let exporter = Exporter::start_with(&["--redis.url", &clock.url()])?;
+        let scrape = exporter.scrape_when_found("email")?;
+        assert_eq!(
+            scrape.job_count("email", "waiting"),
+            Some(1.0),
+            "{version:?}"
+        );
+        let age = scrape.of_queue("bullmq_queue_oldest_ready_age_seconds", "email");
+        // The attempt began after `now`, by what the library took.
+        assert!(
+            age.is_some_and(|age| (50.0..=60.0).contains(&age)),
+            "{version:?}: {age:?}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn a_parent_that_its_children_released_counts_from_when_it_was_first_seen() -> Result<()> {
     for version in Version::ALL {
         let redis = Redis::start()?;

@@ -171,6 +171,63 @@ fn jobs_held_by_a_pause_under_bullmq_5_are_counted_after_the_upgrade_but_never_r
 }
 
 #[test]
+fn a_queue_paused_under_bullmq_5_is_told_as_it_is_all_through_an_upgrade_to_6() -> Result<()> {
+    let redis = Redis::start()?;
+    // More than the 7,000 that BullMQ 6 moves back in one step when it resumes.
+    BullMq::start(Version::V5, &redis)?.run(
+        "for (let i = 0; i < 8; i++) await queue('email').addBulk(Array.from({ length: 900 }, () => ({ name: 'a', data: {} })));
+         await queue('email').pause();",
+    )?;
+    let exporter = Exporter::start(&redis)?;
+    exporter.scrape_when_found("email")?;
+    let mut six = BullMq::start(Version::V6, &redis)?;
+    for (sentence, code, paused, held, waiting) in [
+        (
+            "a producer of 6 adds to a queue that 5 paused",
+            "await queue('email').add('b', {});",
+            1.0,
+            7200.0,
+            1.0,
+        ),
+        (
+            "6 resumes it, and takes back every job",
+            "await queue('email').resume();",
+            0.0,
+            0.0,
+            7201.0,
+        ),
+    ] {
+        six.run(code)?;
+        let scrape = exporter.scrape()?;
+        let ready = if paused > 0.0 { 0.0 } else { waiting };
+        assert_eq!(
+            scrape.of_queue("bullmq_queue_paused", "email"),
+            Some(paused),
+            "{sentence}"
+        );
+        assert_eq!(
+            scrape.job_count("email", "paused"),
+            Some(held),
+            "{sentence}"
+        );
+        assert_eq!(
+            scrape.job_count("email", "waiting"),
+            Some(waiting),
+            "{sentence}"
+        );
+        assert_eq!(
+            scrape.of_queue("bullmq_queue_ready_jobs", "email"),
+            Some(ready),
+            "{sentence}"
+        );
+        // What workers of 6 can take is what the library counts as waiting.
+        let theirs = six.run("return (await queue('email').getJobCounts('waiting')).waiting;")?;
+        assert_eq!(theirs.as_f64(), Some(waiting), "{sentence}");
+    }
+    Ok(())
+}
+
+#[test]
 fn markers_of_bullmq_4_that_survived_an_upgrade_are_no_jobs() -> Result<()> {
     let redis = Redis::start()?;
     BullMq::start(Version::V5, &redis)?.run("await queue('email').add('job', {});")?;

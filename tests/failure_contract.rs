@@ -95,12 +95,18 @@ fn a_redis_that_hangs_is_told_as_down_before_prometheus_gives_up_and_recovers_by
 
 #[test]
 fn an_exporter_started_before_redis_tells_it_as_down_and_then_finds_it() -> Result<()> {
+    // One that holds a queue from its first moment on, so that the first search that succeeds finds it.
+    let folder = tempfile::tempdir()?;
+    let here = ["--dir", folder.path().to_str().context("a path in UTF-8")?];
+    let before = Redis::start_with(&here)?;
+    add(&before, &["email"])?;
+    before.run(&["SAVE"])?;
+    drop(before);
     let port = free_port()?;
     let url = format!("redis://127.0.0.1:{port}");
     let exporter = Exporter::start_with(&["--redis.url", &url])?;
     assert!(is_silent(&exporter.scrape()?));
-    let redis = Redis::start_at(port, &[])?;
-    add(&redis, &["email"])?;
+    let _redis = Redis::start_at(port, &here)?;
     // The search for queues is tried again each second, although its interval here is the default of half a minute.
     wait_until_served(&exporter, "email")?;
     Ok(())

@@ -232,6 +232,11 @@ fn a_switch_in_the_environment_takes_every_common_word_for_yes_and_no() -> Resul
             "{word}: {text}"
         );
     }
+    for (word, followed) in [("on", true), ("no", false)] {
+        let (_, text) = run_with(&[("BULLMQ_EXPORTER_COLLECT_EVENTS", word)], &flags)?;
+        let served = text.contains("queue=\"email\",event=\"added\"} 0\n");
+        assert_eq!(served, followed, "{word}: {text}");
+    }
     let (exit, text) = run_with(&[("BULLMQ_EXPORTER_COLLECT_WORKERS", "maybe")], &flags)?;
     assert_eq!(exit, Some(2), "{text}");
     assert!(

@@ -1,10 +1,12 @@
 //! Do the documents, the exposition and the foreign judges agree on the public words?
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use acceptance::{BullMq, Exporter, Redis, Version, promtool, repository};
+use acceptance::{BullMq, Exporter, Redis, Version, promtool, repository, wait_until};
 use anyhow::{Context as _, Result};
-use bullmq_vocabulary::{METRICS, metrics_markdown};
+use bullmq_vocabulary::metric::Kind;
+use bullmq_vocabulary::{METRICS, label, metrics_markdown};
 
 #[test]
 fn the_page_of_metrics_is_what_the_vocabulary_renders() -> Result<()> {
@@ -41,7 +43,20 @@ fn what_is_served_is_what_the_vocabulary_says_and_promtool_accepts_it() -> Resul
     )?;
     // BullMQ Pro is not to be had; this is what its groups look like to a reader.
     redis.run(&["ZADD", "bull:measured:groups", "1", "customer"])?;
-    let scrape = Exporter::start(&redis)?.scrape_when_found("email")?;
+    // With a file, because some metrics are about the file.
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("exporter.yml");
+    std::fs::write(
+        &file,
+        format!("redis: [{{name: main, url: '{}'}}]\n", redis.url()),
+    )?;
+    let file = file.to_str().context("a path in UTF-8")?;
+    let exporter = Exporter::start_with(&["--config.file", file, "--collect.events"])?;
+    let scrape = wait_until("events are served", Duration::from_secs(10), || {
+        let scrape = exporter.scrape_when_found("email")?;
+        let events = scrape.samples("bullmq_job_events_total").count();
+        Ok((events > 0).then_some(scrape))
+    })?;
 
     let mut families = BTreeSet::new();
     for line in scrape
@@ -63,8 +78,22 @@ fn what_is_served_is_what_the_vocabulary_says_and_promtool_accepts_it() -> Resul
                 .contains(&format!("# HELP {name} {}\n", metric.help)),
             "{name}"
         );
-        for (labels, _) in scrape.samples(name) {
-            for label in metric.labels {
+        // The samples of a histogram are parts of it.
+        let parts: &[(&str, &[&str])] = match metric.kind {
+            Kind::Gauge | Kind::Counter => &[("", &[])],
+            Kind::Histogram => &[("_bucket", &[label::LE]), ("_sum", &[]), ("_count", &[])],
+        };
+        for (part, more) in parts {
+            let sample = format!("{name}{part}");
+            let mut samples = scrape.samples(&sample).peekable();
+            assert!(samples.peek().is_some(), "{sample}");
+            for (labels, label) in samples.flat_map(|(labels, _)| {
+                metric
+                    .labels
+                    .iter()
+                    .chain(*more)
+                    .map(move |label| (labels, label))
+            }) {
                 assert!(
                     labels.contains(&format!("{label}=\"")),
                     "{name} without {label}: {labels}"

@@ -34,6 +34,8 @@ const BESIDES: &[&str] = &[
     "select",
     "auth",
 ];
+/// What following events sends besides.
+const OF_EVENTS: &[&str] = &["xread", "xrange", "xinfo|stream"];
 /// What the tests themselves send to look at Redis.
 // INFO is the exporter's as well, three times a scrape.
 const OURS: &[&str] = &["info", "ping", "debug", "command|docs", "command"];
@@ -51,6 +53,12 @@ fn fill(redis: &Redis, version: Version, jobs: usize) -> Result<()> {
          await sleep(20);"
     ))?;
     Ok(())
+}
+
+/// An exporter with these flags besides the address.
+fn start(url: &str, flags: &[&str]) -> Result<Exporter> {
+    let first = ["--redis.url", url, "--discovery.interval", "200ms"];
+    Exporter::start_with(&[&first, flags].concat())
 }
 
 /// The commands that `scrapes` scrapes send, by name.
@@ -129,22 +137,36 @@ fn an_idle_queue_costs_one_round_trip_of_reads() -> Result<()> {
 
 #[test]
 fn nothing_is_written_and_nothing_but_reads_is_sent_in_a_whole_life() -> Result<()> {
-    let redis = Redis::start_with(&["--enable-debug-command", "yes"])?;
-    fill(&redis, Version::V6, 100)?;
-    redis.run(&["CONFIG", "RESETSTAT"])?;
-    let before = redis.run(&["DEBUG", "DIGEST"])?;
-    let exporter = Exporter::start(&redis)?;
-    exporter.scrape_when_found("email")?;
-    for _ in 0..20 {
-        exporter.scrape()?;
-    }
-    drop(exporter);
-    assert_eq!(redis.run(&["DEBUG", "DIGEST"])?, before);
-    for (name, _) in redis.command_calls()? {
-        let known = [IN_A_SCRAPE, BESIDES, OURS]
-            .iter()
-            .any(|list| list.contains(&name.as_str()));
-        assert!(known || name == "config|resetstat", "{name} was sent");
+    for (flags, more) in [(&[][..], &[][..]), (&["--collect.events"], OF_EVENTS)] {
+        let redis = Redis::start_with(&["--enable-debug-command", "yes"])?;
+        fill(&redis, Version::V6, 100)?;
+        let exporter = start(&redis.url(), flags)?;
+        exporter.scrape_when_found("email")?;
+        // Something for each part of it to read.
+        fill(&redis, Version::V6, 10)?;
+        redis.run(&["CONFIG", "RESETSTAT"])?;
+        let before = redis.run(&["DEBUG", "DIGEST"])?;
+        for _ in 0..20 {
+            exporter.scrape()?;
+        }
+        wait_until("events are read", Duration::from_secs(10), || {
+            let sent = redis.command_calls()?;
+            let read = sent
+                .iter()
+                .filter(|(name, _)| more.contains(&name.as_str()));
+            Ok((read.count() == more.len()).then_some(()))
+        })?;
+        drop(exporter);
+        assert_eq!(redis.run(&["DEBUG", "DIGEST"])?, before);
+        for (name, _) in redis.command_calls()? {
+            let known = [IN_A_SCRAPE, BESIDES, OURS, more]
+                .iter()
+                .any(|list| list.contains(&name.as_str()));
+            assert!(
+                known || name == "config|resetstat",
+                "{flags:?}: {name} was sent"
+            );
+        }
     }
     Ok(())
 }
@@ -168,42 +190,59 @@ fn the_least_user_that_the_exporter_prints_sees_everything_and_can_do_nothing_el
         "await queue('email').upsertJobScheduler('tick', { every: 100000 });
          await queue('email').rateLimit(60000);",
     )?;
-    let url = least_user(&redis, &[])?;
-    let mut exporter = Exporter::start_with(&["--redis.url", &url])?;
-    let least = exporter.scrape_when_found("email")?;
-    let most = Exporter::start(&redis)?.scrape_when_found("email")?;
-    let series = |text: &str| {
-        let samples = text
-            .lines()
-            .filter(|line| line.starts_with("bullmq_") && !line.contains("_exporter_"));
-        let names =
-            samples.filter_map(|line| line.rsplit_once(' ').map(|(name, _)| name.to_owned()));
-        names.collect::<BTreeSet<_>>()
-    };
-    assert_eq!(series(&least.text), series(&most.text));
-    assert!(
-        !exporter.process().log().contains("denied"),
-        "{}",
-        exporter.process().log()
-    );
-    for refused in [
-        &["DEL", "bull:email:wait"][..],
-        &["EVAL", "return 1", "0"],
-        &["GET", "other:key"],
-        &["SET", "bull:x", "1"],
-    ] {
-        let cli = [
-            "--user",
-            "bullmq-exporter",
-            "--pass",
-            "word",
-            "--no-auth-warning",
-        ];
-        let answer = redis.run(&[&cli, refused].concat());
+    for flags in [&[][..], &["--collect.events"]] {
+        let url = least_user(&redis, flags)?;
+        let mut exporter = start(&url, flags)?;
+        let other = start(&redis.url(), flags)?;
+        let scrapes = |exporter: &Exporter| {
+            wait_until("everything is served", Duration::from_secs(10), || {
+                let scrape = exporter.scrape_when_found("email")?;
+                let events = scrape.samples("bullmq_job_events_total").count();
+                Ok((flags.is_empty() || events > 0).then_some(scrape))
+            })
+        };
+        let (least, most) = (scrapes(&exporter)?, scrapes(&other)?);
+        let series = |text: &str| {
+            let samples = text
+                .lines()
+                .filter(|line| line.starts_with("bullmq_") && !line.contains("_exporter_"));
+            let names =
+                samples.filter_map(|line| line.rsplit_once(' ').map(|(name, _)| name.to_owned()));
+            names.collect::<BTreeSet<_>>()
+        };
+        assert_eq!(series(&least.text), series(&most.text), "{flags:?}");
         assert!(
-            answer.is_err_and(|error| error.to_string().contains("NOPERM")),
-            "{refused:?}"
+            !exporter.process().log().contains("denied"),
+            "{flags:?}: {}",
+            exporter.process().log()
         );
+        let reads_events = [
+            &["XLEN", "bull:email:events"][..],
+            &["XREAD", "STREAMS", "bull:email:events", "0"],
+        ];
+        let refused_reads = &reads_events[..if flags.is_empty() { 2 } else { 1 }];
+        let refused = [
+            &["DEL", "bull:email:wait"][..],
+            &["EVAL", "return 1", "0"],
+            &["GET", "other:key"],
+            &["SET", "bull:x", "1"],
+            &["XADD", "bull:email:events", "*", "event", "x"],
+            &["XGROUP", "CREATE", "bull:email:events", "group", "0"],
+        ];
+        for refused in refused.iter().chain(refused_reads) {
+            let cli = [
+                "--user",
+                "bullmq-exporter",
+                "--pass",
+                "word",
+                "--no-auth-warning",
+            ];
+            let answer = redis.run(&[&cli, *refused].concat());
+            assert!(
+                answer.is_err_and(|error| error.to_string().contains("NOPERM")),
+                "{flags:?}: {refused:?}"
+            );
+        }
     }
     Ok(())
 }

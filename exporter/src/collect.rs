@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use futures_util::future::try_join;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tracing::{info, warn};
 
 use crate::endpoint::Endpoint;
+use crate::follow::Follower;
 use crate::model::{Discovery, ErrorCause, QueueId, QueueReading, RedisFacts, Snapshot, Workers};
 use crate::queue_filter::QueueFilter;
 use crate::redis::{
@@ -48,6 +49,8 @@ pub struct Settings {
     pub filter: QueueFilter,
     /// Whether workers are counted.
     pub count_workers: bool,
+    /// Whether the queues' events are followed.
+    pub follow_events: bool,
     /// How far ahead demand is looked up, in rising order.
     pub horizons: Arc<[Duration]>,
     /// The pause between two searches for queues.
@@ -61,6 +64,7 @@ impl Settings {
             &self.prefixes,
             self.filter.needs_search(),
             self.count_workers,
+            self.follow_events,
         )
     }
 }
@@ -75,6 +79,10 @@ pub struct Collector {
     named: HashSet<String>,
     current: Mutex<Option<Arc<Reading>>>,
     first_seen: FirstSeen,
+    /// Told when discovery found other queues than before.
+    changed: Notify,
+    /// Nothing if events are not followed.
+    follower: Option<Follower>,
     self_metrics: SelfMetrics,
     said: Mutex<Said>,
 }
@@ -144,7 +152,12 @@ impl Collector {
     pub fn new(settings: Settings, self_metrics: SelfMetrics) -> Self {
         Self {
             link: Link::new(settings.endpoint.clone()),
+            follower: settings.follow_events.then(|| {
+                let (name, endpoint) = (Arc::clone(&settings.name), settings.endpoint.clone());
+                Follower::new(name, endpoint, self_metrics.clone())
+            }),
             known: Mutex::new(Arc::new(Known::named(&settings))),
+            changed: Notify::new(),
             named: settings.filter.named().into_iter().collect(),
             settings,
             current: Mutex::default(),
@@ -340,7 +353,28 @@ impl Collector {
             horizons: Arc::clone(&self.settings.horizons),
             facts: progress.facts.clone().filter(|_| progress.answered),
             workers: progress.workers.clone(),
+            events: match &self.follower {
+                Some(follower) if progress.answered => follower.current(),
+                _ => HashMap::new(),
+            },
             queues,
+        }
+    }
+
+    /// Follows the queues' events as long as the future is polled, if they are to be followed.
+    pub async fn keep_following(&self) {
+        if let Some(follower) = &self.follower {
+            let queues = || lock(&self.known).queues.clone();
+            follower.keep_following(queues, &self.changed).await;
+        }
+    }
+
+    /// Reads the queues' events once, if they are to be followed.
+    pub async fn follow_once(&self) {
+        if let Some(follower) = &self.follower {
+            let queues = lock(&self.known).queues.clone();
+            // A failure is logged, and no event is served.
+            let _ = follower.pass(&queues).await;
         }
     }
 
@@ -390,10 +424,14 @@ impl Collector {
             duration,
             finished_at,
         };
-        *lock(&self.known) = Arc::new(Known {
+        let known = Arc::new(Known {
             queues,
             discovery: Some(discovery),
         });
+        let before = std::mem::replace(&mut *lock(&self.known), Arc::clone(&known));
+        if before.queues != known.queues {
+            self.changed.notify_one();
+        }
         Ok(())
     }
 

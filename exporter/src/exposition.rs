@@ -9,9 +9,12 @@
 use std::fmt::{self, Display, Write};
 use std::time::Duration;
 
-use bullmq_vocabulary::{JobState, Kind, Metric, label, metric, prometheus_duration};
+use bullmq_vocabulary::{
+    JOB_SECONDS_BUCKETS, JobEvent, JobState, Kind, Metric, label, metric, prometheus_duration,
+};
 
-use crate::model::{GroupStatus, QueueReading, QueueSnapshot, Snapshot, Workers};
+use crate::job_events::{Histogram, JobEvents};
+use crate::model::{Flavor, GroupStatus, QueueReading, QueueSnapshot, Snapshot, Workers};
 
 /// A text format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +82,7 @@ pub fn write(snapshots: &[&Snapshot], format: Format, out: &mut impl Write) -> f
 
     page.jobs()?;
     page.work()?;
+    page.events()?;
     page.server()
 }
 
@@ -94,6 +98,8 @@ struct Queue<'a> {
     labels: String,
     /// Nothing if workers are not counted.
     workers: Option<Workers>,
+    /// Nothing if its events are not followed, or could not be read.
+    events: Option<&'a JobEvents>,
     /// Nothing if it could not be read.
     snapshot: Option<&'a QueueSnapshot>,
 }
@@ -116,9 +122,13 @@ impl<'a> Server<'a> {
             write_label(&mut labels, label::QUEUE, &queue.name)?;
             let counted = snapshot.workers.as_ref().filter(|_| read.is_some());
             let workers = counted.map(|all| all.get(queue).copied().unwrap_or_default());
+            // Bull has no such stream, and so nothing is known of its events.
+            let has_events = read.is_some_and(|read| read.flavor == Flavor::BullMq);
+            let events = snapshot.events.get(queue).filter(|_| has_events);
             queues.push(Queue {
                 labels,
                 workers,
+                events: events.map(AsRef::as_ref),
                 snapshot: read,
             });
         }
@@ -135,6 +145,9 @@ impl<'a> Server<'a> {
         })
     }
 }
+
+/// Writes one sample of a part of a value: the suffix of its name, the labels of a queue, further labels, and the value.
+type WritePart<'w> = dyn FnMut(&str, &str, &str, &dyn Display) -> fmt::Result + 'w;
 
 /// Writes one sample: the labels of a server or queue, further labels, and the value.
 type WriteSample<'w> = dyn FnMut(&str, &str, &dyn Display) -> fmt::Result + 'w;
@@ -247,6 +260,25 @@ impl<W: Write> Page<'_, W> {
         Ok(())
     }
 
+    /// What the queues' events told.
+    fn events(&mut self) -> fmt::Result {
+        self.histogram(&metric::JOB_WAIT_SECONDS, |events| &events.wait)?;
+        self.histogram(&metric::JOB_PROCESSING_SECONDS, |events| &events.processing)?;
+        self.family(&metric::JOB_EVENTS_TOTAL, |server, sample| {
+            let names =
+                JobEvent::ALL.map(|event| (event, format!(",{}=\"{event}\"", label::EVENT)));
+            for queue in &server.queues {
+                let Some(events) = queue.events else {
+                    continue;
+                };
+                for (event, label) in &names {
+                    sample(&queue.labels, label, &events.seen(*event))?;
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Redis itself, and how it was read.
     fn server(&mut self) -> fmt::Result {
         self.family(&metric::REDIS_INFO, |server, sample| {
@@ -292,21 +324,59 @@ impl<W: Write> Page<'_, W> {
         metric: &Metric,
         samples: impl Fn(&Server<'_>, &mut WriteSample<'_>) -> fmt::Result,
     ) -> fmt::Result {
+        self.family_of_parts(metric, |server, sample| {
+            samples(server, &mut |labels, more, value| {
+                sample("", labels, more, value)
+            })
+        })
+    }
+
+    /// The same where a sample may be a part of a value, whose name has a suffix.
+    fn family_of_parts(
+        &mut self,
+        metric: &Metric,
+        samples: impl Fn(&Server<'_>, &mut WritePart<'_>) -> fmt::Result,
+    ) -> fmt::Result {
         let Metric {
             name, kind, help, ..
         } = metric;
         let mut headed = false;
         for server in self.servers {
-            samples(server, &mut |labels, more, value| {
+            samples(server, &mut |suffix, labels, more, value| {
                 if !headed {
                     headed = true;
                     self.format
                         .write_head(self.out, name, kind.as_str(), help)?;
                 }
-                writeln!(self.out, "{name}{{{labels}{more}}} {value}")
+                writeln!(self.out, "{name}{suffix}{{{labels}{more}}} {value}")
             })?;
         }
         Ok(())
+    }
+
+    fn histogram(
+        &mut self,
+        metric: &Metric,
+        value: impl Fn(&JobEvents) -> &Histogram,
+    ) -> fmt::Result {
+        // With a fraction, as OpenMetrics wants it and Prometheus 3 stores it, so that a series has one name in every format.
+        let bounds = JOB_SECONDS_BUCKETS.map(|bound| format!(",{}=\"{bound:?}\"", label::LE));
+        let last = format!(",{}=\"+Inf\"", label::LE);
+        self.family_of_parts(metric, |server, sample| {
+            for queue in &server.queues {
+                let Some(histogram) = queue.events.map(&value) else {
+                    continue;
+                };
+                let labels = &queue.labels;
+                for ((_, count), bound) in histogram.cumulated().zip(&bounds) {
+                    sample("_bucket", labels, bound, &count)?;
+                }
+                sample("_bucket", labels, &last, &histogram.count())?;
+                sample("_sum", labels, "", &Seconds(histogram.sum()))?;
+                sample("_count", labels, "", &histogram.count())?;
+            }
+            Ok(())
+        })
     }
 
     fn per_server<V: Display>(

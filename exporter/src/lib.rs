@@ -8,7 +8,9 @@ pub mod collect;
 pub mod config;
 pub mod endpoint;
 pub mod exposition;
+mod follow;
 pub mod http;
+pub mod job_events;
 pub mod logging;
 pub mod model;
 pub mod queue_filter;
@@ -70,7 +72,7 @@ where
     info!(address = %listener.local_addr()?, "listening");
     let (site, file) = site(config)?;
     let site = Arc::new(site);
-    site.servers.keep_discovering();
+    site.servers.start();
     let following = Arc::clone(&site);
     tokio::spawn(async move { following.web_config.follow().await });
     if let Some(file) = file {
@@ -143,8 +145,11 @@ pub async fn run_once(config: Config, out: &mut impl Write) -> Result<bool> {
     let (site, _) = site(config)?;
     // A failure is logged, and the scrape below says it too. What is found later than the deadline is not waited for.
     let collectors = site.servers.collectors();
-    let searches = collectors.iter().map(|collector| collector.discover());
-    let _ = tokio::time::timeout_at(deadline, join_all(searches)).await;
+    let looks = collectors.iter().map(|collector| async {
+        let _ = collector.discover().await;
+        collector.follow_once().await;
+    });
+    let _ = tokio::time::timeout_at(deadline, join_all(looks)).await;
     let exposition = site
         .exposition(Instant::now() + site.scrape_timeout, Format::Text)
         .await?;

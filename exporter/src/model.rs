@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use bullmq_vocabulary::JobState;
 
+use crate::job_events::JobEvents;
+
 /// The prefix and the name of a queue: what BullMQ needs to find it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueId {
@@ -314,6 +316,8 @@ pub struct Snapshot {
     pub facts: Option<RedisFacts>,
     /// The workers by queue, if they could be counted; a queue that is not there has none.
     pub workers: Option<Arc<HashMap<QueueId, Workers>>>,
+    /// What the events of each queue told, if they are followed and could be read lately.
+    pub events: HashMap<QueueId, Arc<JobEvents>>,
     /// The queues, in the order of their prefixes and names.
     pub queues: Vec<(QueueId, QueueReading)>,
 }

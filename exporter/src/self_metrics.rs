@@ -19,6 +19,7 @@ pub struct SelfMetrics {
     errors: IntCounterVec,
     reload_successful: IntGauge,
     reload_success: Gauge,
+    missed_events: IntCounterVec,
 }
 
 impl SelfMetrics {
@@ -49,11 +50,16 @@ impl SelfMetrics {
             registry.register(Box::new(reload_successful.clone()))?;
             registry.register(Box::new(reload_success.clone()))?;
         }
+        // Without a series until events are followed.
+        let total = &metric::EXPORTER_EVENTS_MISSED_TOTAL;
+        let missed_events = IntCounterVec::new(options(total), total.labels)?;
+        registry.register(Box::new(missed_events.clone()))?;
         Ok(Self {
             registry,
             errors,
             reload_successful,
             reload_success,
+            missed_events,
         })
     }
 
@@ -70,6 +76,7 @@ impl SelfMetrics {
             // One that was never counted is forgotten already.
             let _ = self.errors.remove_label_values(&[name, cause.as_str()]);
         }
+        let _ = self.missed_events.remove_label_values(&[name]);
     }
 
     /// Notes how reading the configuration file ended, and when, since 1970.
@@ -85,6 +92,13 @@ impl SelfMetrics {
         self.errors
             .with_label_values(&[redis_name, cause.as_str()])
             .inc();
+    }
+
+    /// Counts events that were gone before they were read; the series exists from the first call on.
+    pub fn count_missed_events(&self, redis_name: &str, events: u64) {
+        self.missed_events
+            .with_label_values(&[redis_name])
+            .inc_by(events);
     }
 
     /// Appends the metrics as text.

@@ -21,7 +21,7 @@ pub struct Servers {
 struct Server {
     settings: Settings,
     collector: Arc<Collector>,
-    background: Mutex<Option<JoinHandle<()>>>,
+    background: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Servers {
@@ -40,10 +40,11 @@ impl Servers {
         self.now().iter().map(collector).collect()
     }
 
-    /// Starts to look for queues in all of them, for as long as they are among the servers.
-    pub fn keep_discovering(&self) {
+    /// Starts what runs in the background for each of them, for as long as it is among the servers: looking for queues, and following
+    /// their events if that is asked for.
+    pub fn start(&self) {
         for server in self.now() {
-            server.keep_discovering();
+            server.start();
         }
     }
 
@@ -80,7 +81,7 @@ impl Servers {
     fn begin(&self, settings: Settings) -> Arc<Server> {
         announce(&settings);
         let server = Arc::new(Server::new(settings, &self.self_metrics));
-        server.keep_discovering();
+        server.start();
         server
     }
 
@@ -102,13 +103,16 @@ impl Server {
         }
     }
 
-    fn keep_discovering(&self) {
-        let collector = Arc::clone(&self.collector);
-        let task = tokio::spawn(async move { collector.keep_discovering().await });
-        *self
-            .background
+    fn start(&self) {
+        let (finder, follower) = (Arc::clone(&self.collector), Arc::clone(&self.collector));
+        let tasks = [
+            tokio::spawn(async move { finder.keep_discovering().await }),
+            tokio::spawn(async move { follower.keep_following().await }),
+        ];
+        self.background
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(task);
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(tasks);
     }
 }
 
@@ -118,7 +122,7 @@ impl Drop for Server {
             .background
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(task) = background.take() {
+        for task in background.drain(..) {
             task.abort();
         }
     }

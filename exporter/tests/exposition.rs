@@ -1,13 +1,16 @@
 //! Snapshots as text: the exact bytes, and names of every kind.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bullmq_exporter::exposition::{self, Format};
+use bullmq_exporter::job_events::JobEvents;
 use bullmq_exporter::model::{
     Discovery, Flavor, GroupCounts, GroupStatus, JobCounts, QueueId, QueueReading, QueueSnapshot,
     RateLimit, RedisFacts, Schedulers, Snapshot, Workers,
 };
+use bullmq_vocabulary::JobEvent;
 use proptest::prelude::*;
 
 fn queue(name: &str) -> QueueId {
@@ -26,6 +29,7 @@ fn snapshot(queues: Vec<(QueueId, QueueReading)>) -> Snapshot {
         horizons: Arc::new([Duration::from_secs(30), Duration::from_secs(90)]),
         facts: None,
         workers: None,
+        events: HashMap::new(),
         queues,
     }
 }
@@ -258,4 +262,75 @@ proptest! {
         let value = value.and_then(|value| value.strip_suffix("\"} 0")).expect("one line, one sample");
         prop_assert_eq!(unescape(value), Some(name));
     }
+}
+
+#[test]
+fn what_events_told_is_written_as_counters_and_histograms() {
+    let mut told = JobEvents::default();
+    for event in [JobEvent::Added, JobEvent::Completed, JobEvent::Added] {
+        told.count(event);
+    }
+    for millis in [5, 70, 20_000_000] {
+        told.wait.observe(Duration::from_millis(millis));
+    }
+    let read = |flavor| {
+        QueueReading::Read(Arc::new(QueueSnapshot {
+            flavor,
+            ..QueueSnapshot::default()
+        }))
+    };
+    let mut snapshot = snapshot(vec![
+        (queue("bull"), read(Flavor::Bull)),
+        (queue("email"), read(Flavor::BullMq)),
+        (queue("unfollowed"), read(Flavor::BullMq)),
+        (queue("unread"), QueueReading::Unread),
+    ]);
+    let told = Arc::new(told);
+    snapshot.events = ["bull", "email", "unread"]
+        .map(|name| (queue(name), Arc::clone(&told)))
+        .into();
+    let samples = samples(&snapshot);
+    let of = |metric: &str| -> Vec<&str> {
+        let samples = samples.iter().filter_map(|line| line.strip_prefix(metric));
+        samples.collect()
+    };
+    let id = r#"redis="default",prefix="bull",queue="email""#;
+    let mut expected: Vec<String> = [
+        ("0.005", 1),
+        ("0.01", 1),
+        ("0.025", 1),
+        ("0.05", 1),
+        ("0.1", 2),
+        ("0.25", 2),
+        ("0.5", 2),
+        ("1.0", 2),
+        ("2.5", 2),
+        ("10.0", 2),
+        ("30.0", 2),
+        ("60.0", 2),
+        ("300.0", 2),
+        ("1800.0", 2),
+        ("14400.0", 2),
+        ("+Inf", 3),
+    ]
+    .map(|(bound, count)| format!("_bucket{{{id},le=\"{bound}\"}} {count}"))
+    .into();
+    expected.extend([
+        format!("_sum{{{id}}} 20000.075"),
+        format!("_count{{{id}}} 3"),
+    ]);
+    assert_eq!(of("bullmq_job_wait_seconds"), expected);
+    assert_eq!(
+        of("bullmq_job_processing_seconds_count"),
+        [format!("{{{id}}} 0")]
+    );
+    let counts = of("bullmq_job_events_total");
+    assert_eq!(counts.len(), JobEvent::ALL.len());
+    assert_eq!(counts[0], format!("{{{id},event=\"added\"}} 2"));
+    assert!(counts.contains(&format!("{{{id},event=\"completed\"}} 1").as_str()));
+    let text = text(&[&snapshot]);
+    assert!(
+        text.contains("# TYPE bullmq_job_wait_seconds histogram\n"),
+        "{text}"
+    );
 }

@@ -115,6 +115,10 @@ struct Flags {
     #[arg(long = "collect.workers", value_name = "BOOL", env = "BULLMQ_EXPORTER_COLLECT_WORKERS", default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
     collect_workers: bool,
 
+    /// Follow the queues' events, for the timings and counts of jobs; METRICS.md tells what it costs
+    #[arg(long = "collect.events", value_name = "BOOL", env = "BULLMQ_EXPORTER_COLLECT_EVENTS", default_value_t = false, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    collect_events: bool,
+
     /// How long a scrape may take at most; Prometheus' own scrape timeout, less half a second, is kept as well
     #[arg(
         long = "scrape.timeout",
@@ -277,6 +281,7 @@ struct PerServer {
     include: Vec<Glob>,
     exclude: Vec<Glob>,
     count_workers: bool,
+    follow_events: bool,
     horizons: Arc<[Duration]>,
     discovery_interval: Duration,
 }
@@ -307,6 +312,7 @@ impl PerServer {
                 exclude: exclude.unwrap_or_else(|| self.exclude.clone()),
             },
             count_workers: self.count_workers,
+            follow_events: self.follow_events,
             horizons: Arc::clone(&self.horizons),
             discovery_interval: self.discovery_interval,
         }
@@ -430,6 +436,7 @@ impl Flags {
             include: globs("--bullmq.queue", &include)?,
             exclude: globs("--bullmq.exclude", &exclude)?,
             count_workers: self.collect_workers,
+            follow_events: self.collect_events,
             horizons: parse_horizons(&horizons)?,
             discovery_interval,
         };

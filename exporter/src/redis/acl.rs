@@ -22,10 +22,18 @@ const COMMANDS: &[(&str, &str)] = &[
     ("scan", "looking for queues"),
     ("info", "what Redis says of itself"),
     ("client|list", "workers"),
+    ("xread", "events"),
+    ("xrange", "events that were trimmed"),
+    ("xinfo|stream", "events that were trimmed"),
 ];
 
 /// The command that makes a user who can do what the exporter does, and nothing else.
-pub(crate) fn set_user(prefixes: &[Arc<str>], needs_search: bool, count_workers: bool) -> String {
+pub(crate) fn set_user(
+    prefixes: &[Arc<str>],
+    needs_search: bool,
+    count_workers: bool,
+    follow_events: bool,
+) -> String {
     let quoted = |key: String| {
         let plain = key
             .chars()
@@ -44,6 +52,7 @@ pub(crate) fn set_user(prefixes: &[Arc<str>], needs_search: bool, count_workers:
         .map(|(command, _)| *command)
         .filter(|command| needs_search || *command != "scan")
         .filter(|command| count_workers || *command != "client|list")
+        .filter(|command| follow_events || !command.starts_with('x'))
         .map(|command| format!("+{command}"));
     let rules: Vec<String> = keys.chain(commands).collect();
     format!(

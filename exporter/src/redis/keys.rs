@@ -94,6 +94,11 @@ impl Keys {
         self.with("repeat")
     }
 
+    /// The stream of what happens to the queue and its jobs, which Bull does not have.
+    pub(super) fn events(&self) -> String {
+        self.with("events")
+    }
+
     pub(super) fn metrics_completed(&self) -> String {
         self.with("metrics:completed")
     }

@@ -12,6 +12,10 @@ pub const STATE: &str = "state";
 pub const WITHIN: &str = "within";
 /// The cause of an error, one of a closed set that belongs to the exporter.
 pub const CAUSE: &str = "cause";
+/// The name of an event in a queue's stream, one of [`crate::JobEvent`].
+pub const EVENT: &str = "event";
+/// The upper bound of a bucket of a histogram, one of [`crate::JOB_SECONDS_BUCKETS`] or `+Inf`.
+pub const LE: &str = "le";
 /// The status of a group of BullMQ Pro: `waiting`, `limited`, `maxed` or `paused`.
 pub const STATUS: &str = "status";
 /// The library that made a queue: `bullmq` or `bull`.

@@ -7,12 +7,14 @@
 //! No values, no registries, no PromQL and no Kubernetes live here, and the crate has no dependencies.
 
 mod duration;
+mod job_event;
 mod job_state;
 pub mod label;
 mod markdown;
 pub mod metric;
 
 pub use duration::prometheus_duration;
+pub use job_event::JobEvent;
 pub use job_state::JobState;
 pub use markdown::metrics_markdown;
 pub use metric::{Kind, METRICS, Metric};
@@ -34,4 +36,13 @@ pub const DEFAULT_HORIZONS: [Duration; 4] = [
     Duration::from_mins(1),
     Duration::from_mins(2),
     Duration::from_mins(5),
+];
+
+/// The upper bounds of the buckets of job timings, in seconds and in rising order.
+///
+/// From what a stream of events can tell, whose ids are milliseconds, to what a nightly batch takes. Up to a few seconds a bound is at
+/// most 2.5 times the one before, for quantiles of quick jobs; beyond, the steps are those that people set as limits.
+/// Each bound is one more series a queue.
+pub const JOB_SECONDS_BUCKETS: [f64; 15] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0, 1800.0, 14400.0,
 ];

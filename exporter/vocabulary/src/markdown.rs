@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::{DEFAULT_HORIZONS, JobState, METRICS, prometheus_duration};
+use crate::{
+    DEFAULT_HORIZONS, JOB_SECONDS_BUCKETS, JobEvent, JobState, METRICS, prometheus_duration,
+};
 
 const INTRODUCTION: &str = "\
 # Metrics of bullmq-exporter
@@ -10,7 +12,8 @@ const INTRODUCTION: &str = "\
 This page is made from `exporter/vocabulary` by `make docs`; a test compares the two.
 
 A value that is unknown is an absent series, never 0 or -1. A value that is known to be nothing is 0. Nothing stale is
-served: every queue series is read from Redis in the scrape that serves it. `K` stands for `<prefix>:<queue>`, and `now` is
+served: every queue series is read from Redis in the scrape that serves it, but for those of `--collect.events`, which
+are read in the background and served for at most ten seconds. `K` stands for `<prefix>:<queue>`, and `now` is
 Redis `TIME`. Every command is read-only and none walks over jobs.
 ";
 
@@ -29,10 +32,15 @@ pub fn metrics_markdown() -> String {
     let horizons = DEFAULT_HORIZONS
         .map(|horizon| format!("`{}`", prometheus_duration(horizon)))
         .join(", ");
+    let events = JobEvent::ALL.map(|event| format!("`{event}`")).join(", ");
+    let bounds = JOB_SECONDS_BUCKETS
+        .map(|bound| format!("{bound}"))
+        .join(", ");
     // Writing to a String cannot fail.
     let _ = writeln!(
         page,
-        "\nThe label `state` is one of {states}. The label `within` is one of {horizons}."
+        "\nThe label `state` is one of {states}. The label `within` is one of {horizons}.\n\nThe label `event` is one of {events}. \
+         The buckets of a histogram end at {bounds} seconds."
     );
     for metric in METRICS {
         let labels = metric
