@@ -1,5 +1,7 @@
 //! How long has the oldest ready job been ready, in every way in which a job becomes ready?
 
+use std::time::Duration;
+
 use acceptance::{BullMq, Exporter, FrozenClock, Redis, Version};
 use anyhow::Result;
 
@@ -93,6 +95,20 @@ fn the_oldest_ready_job_is_as_old_as_it_is() -> Result<()> {
     Ok(())
 }
 
+/// The age was 0 a moment ago. It goes by the exporter's own clock, which does not step, whatever that of Redis does.
+fn assert_it_grows_from_now_on(exporter: &Exporter, sentence: &str) -> Result<()> {
+    let slept = Duration::from_millis(1_500);
+    std::thread::sleep(slept);
+    let scrape = exporter.scrape()?;
+    let age = scrape.of_queue("bullmq_queue_oldest_ready_age_seconds", "email");
+    let expected = slept.as_secs_f64()..slept.as_secs_f64() + 10.0;
+    assert!(
+        age.is_some_and(|age| expected.contains(&age)),
+        "{sentence}: {age:?}"
+    );
+    Ok(())
+}
+
 #[test]
 fn a_job_retried_by_hand_counts_from_when_it_was_first_seen() -> Result<()> {
     for version in Version::ALL {
@@ -113,12 +129,7 @@ fn a_job_retried_by_hand_counts_from_when_it_was_first_seen() -> Result<()> {
             exporter.scrape_when_found("email")?.of_queue(age, "email"),
             Some(0.0)
         );
-        clock.set(now + 72_000);
-        assert_eq!(
-            exporter.scrape()?.of_queue(age, "email"),
-            Some(12.0),
-            "{version:?}"
-        );
+        assert_it_grows_from_now_on(&exporter, &format!("{version:?}"))?;
     }
     Ok(())
 }
@@ -137,9 +148,7 @@ fn a_job_promoted_by_hand_before_it_was_due_counts_from_when_it_was_first_seen()
         let age = "bullmq_queue_oldest_ready_age_seconds";
         let scrape = exporter.scrape_when_found("email")?;
         assert_eq!(scrape.of_queue(age, "email"), Some(0.0), "{version:?}");
-        clock.set(now + 67_000);
-        let scrape = exporter.scrape()?;
-        assert_eq!(scrape.of_queue(age, "email"), Some(7.0), "{version:?}");
+        assert_it_grows_from_now_on(&exporter, &format!("{version:?}"))?;
     }
     Ok(())
 }
@@ -200,12 +209,7 @@ fn a_parent_that_its_children_released_counts_from_when_it_was_first_seen() -> R
             Some(0.0),
             "{version:?}: not ten days"
         );
-        clock.set(now + 75_000);
-        assert_eq!(
-            exporter.scrape()?.of_queue(age, "email"),
-            Some(15.0),
-            "{version:?}"
-        );
+        assert_it_grows_from_now_on(&exporter, &format!("{version:?}"))?;
     }
     Ok(())
 }

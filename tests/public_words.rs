@@ -113,3 +113,25 @@ fn what_is_served_is_what_the_vocabulary_says_and_promtool_accepts_it() -> Resul
     assert_eq!(said.collect::<Vec<_>>(), Vec::<&str>::new());
     Ok(())
 }
+
+#[test]
+fn every_test_that_the_matrix_names_exists() -> Result<()> {
+    let folder = repository().join("tests");
+    let matrix = std::fs::read_to_string(folder.join("README.md"))?;
+    let mut named = 0;
+    let mut file = String::new();
+    for word in matrix.split('`').skip(1).step_by(2) {
+        if folder.join(word).is_file() {
+            file = std::fs::read_to_string(folder.join(word))?;
+        } else if word.contains('_')
+            && word
+                .chars()
+                .all(|letter| letter.is_ascii_lowercase() || letter == '_')
+        {
+            named += 1;
+            assert!(file.contains(&format!("fn {word}()")), "there is no {word}");
+        }
+    }
+    assert!(named > 20, "{named}");
+    Ok(())
+}

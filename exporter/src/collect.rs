@@ -502,7 +502,7 @@ impl Collector {
             info!(redis = %self.settings.name, queues = queues.len(), seconds, "queues found");
         }
         if unreadable_names != std::mem::replace(&mut said.unreadable_names, unreadable_names) {
-            warn!(redis = %self.settings.name, queues = unreadable_names, "queues left out: their names are no UTF-8 text");
+            warn!(redis = %self.settings.name, queues = unreadable_names, "queues left out: their names are no text in UTF-8, or longer than a label should be");
         }
     }
 

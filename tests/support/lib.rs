@@ -13,6 +13,7 @@ mod process;
 mod prometheus;
 mod redis;
 mod scrape;
+mod wire;
 
 pub use authority::Authority;
 pub use binary::{ours, repository};
@@ -23,3 +24,4 @@ pub use process::{Process, free_port, keep_logs_in, wait_until};
 pub use prometheus::{Prometheus, Sample, promtool};
 pub use redis::Redis;
 pub use scrape::{Scrape, get};
+pub use wire::{Fault, Wire};

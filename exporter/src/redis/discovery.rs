@@ -28,12 +28,15 @@ const KEYS_A_QUESTION: usize = 1000;
 /// The longest rest between two steps. A step that took longer was held up by something else than its own work.
 const LONGEST_REST: Duration = Duration::from_millis(100);
 
+/// The longest name of a queue that is read, in bytes. It stands in every series of the queue; names that people give are shorter by far.
+const LONGEST_NAME: usize = 1024;
+
 /// What was found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     /// The queues, in the order of their prefixes and names.
     pub(crate) queues: BTreeSet<QueueId>,
-    /// Keys that look like a queue's but whose name is no text, and so cannot be a label.
+    /// Keys that look like a queue's but whose name is no text, or too long, and so cannot be a label.
     pub(crate) unreadable_names: usize,
 }
 
@@ -56,6 +59,11 @@ pub(crate) async fn discover(
             for key in keys {
                 match str::from_utf8(&key) {
                     Ok(key) => match witness_of(key, prefix, prefixes) {
+                        Some(Witness::Meta(name)) if name.len() > LONGEST_NAME => {
+                            found.unreadable_names += 1;
+                            false
+                        }
+                        Some(Witness::Added(name)) if name.len() > LONGEST_NAME => false,
                         Some(Witness::Meta(name)) => with_meta.insert(queue(prefix, name)),
                         Some(Witness::Added(name)) => with_counter.insert(queue(prefix, name)),
                         None => false,

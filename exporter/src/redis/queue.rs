@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use redis::Pipeline;
+use tokio::time::Instant;
 
 use super::client::Connection;
 use super::connect::LinkError;
@@ -89,8 +90,9 @@ pub(crate) async fn read_batch(
         readings: Vec::with_capacity(queues.len()),
         problems: Vec::new(),
     };
+    let seen_at = Instant::now();
     for (index, (queue, pending)) in queues.iter().zip(pending).enumerate() {
-        let first_seen = first_seen.update(queue, pending.unknown_ages(now), now);
+        let first_seen = first_seen.update(queue, pending.unknown_ages(now), seen_at, now);
         let (reading, problems) = pending.finish(first_seen, now);
         answer.readings.push(reading);
         answer

@@ -34,6 +34,14 @@ impl Millis {
         )
     }
 
+    /// This moment and a duration earlier; anything below a millisecond is dropped.
+    pub(super) fn before(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+        )
+    }
+
     /// How long before this moment `earlier` was; zero if it was later.
     pub(super) const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
