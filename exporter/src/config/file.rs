@@ -245,6 +245,7 @@ fn globs(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::fs;
 
     fn told(text: &str) -> String {
@@ -348,6 +349,18 @@ mod tests {
             let told = told(text);
             assert!(told.contains(expected), "{text}: {told}");
             assert!(!told.contains("hunter2"), "{told}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_file_is_read_with_a_panic_or_told_with_its_secret(
+            before in "[ -~\\n]{0,80}",
+            after in "[ -~\\n]{0,80}",
+        ) {
+            let text = format!("{before}redis: [{{name: a, url: 'redis://:HUNTER2@a'}}]{after}");
+            prop_assert!(!told(&text).contains("HUNTER2"));
         }
     }
 }

@@ -209,6 +209,7 @@ pub(super) fn without_credentials(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn credentials_are_never_shown() {
@@ -312,6 +313,26 @@ mod tests {
         ] {
             let message = parse(url).unwrap_err();
             assert!(message.contains(told), "{url}: {message}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_written_is_read_or_told_and_never_shown_with_its_secret(
+            scheme in "(redis|rediss|unix|redis\\+sentinel|rediss\\+cluster|http|[a-z+]{0,8})",
+            rest in "\\PC{0,40}",
+            password in "[A-Z]{12}",
+        ) {
+            let url = format!("{scheme}://user:{password}@{rest}");
+            prop_assert!(!without_credentials(&url).contains(&password) || rest.contains(&password));
+            match parse(&url) {
+                Ok(endpoint) => {
+                    let shown = format!("{endpoint} {endpoint:?}");
+                    prop_assert!(!shown.contains(&password), "{}", shown);
+                }
+                Err(sentence) => prop_assert!(!sentence.contains(&password)),
+            }
+            let _ = parse(&rest);
         }
     }
 }

@@ -97,6 +97,7 @@ pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
     use hyper::header::HeaderValue;
+    use proptest::prelude::*;
 
     fn headers(name: HeaderName, value: Option<&'static str>) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -167,6 +168,17 @@ mod tests {
                 expected,
                 "{accept:?}"
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_is_read_with_a_panic(value in "[ -~]{0,200}") {
+            let mut headers = HeaderMap::new();
+            let value = HeaderValue::from_str(&value).unwrap();
+            headers.insert(ACCEPT, value.clone());
+            headers.insert(ACCEPT_ENCODING, value);
+            let _ = (format(&headers), takes_gzip(&headers));
         }
     }
 }

@@ -510,6 +510,7 @@ fn limit_of(count: Option<u64>, window: Duration, most: Option<u64>) -> RateLimi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_rate_limit_is_told_only_where_redis_knows_it() {
@@ -569,6 +570,61 @@ mod tests {
                 RateLimit { limited, reset },
                 "{sentence}"
             );
+        }
+    }
+
+    /// Any answer that the library can make of what a server sends, and some that look right.
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Nil),
+            Just(Value::Okay),
+            any::<i64>().prop_map(Value::Int),
+            (0..20_i64).prop_map(Value::Int),
+            any::<f64>().prop_map(Value::Double),
+            prop::collection::vec(any::<u8>(), 0..12).prop_map(Value::BulkString),
+            "(0:[0-9]{0,14}|[0-9]{0,19}|-1|1e400|inf|\\{\"delay\":[0-9e]{0,9}\\})"
+                .prop_map(|text| Value::BulkString(text.into_bytes())),
+            "[A-Z]{0,9}".prop_map(Value::SimpleString),
+        ];
+        leaf.prop_recursive(2, 40, 8, |inner| {
+            prop::collection::vec(inner, 0..8).prop_map(Value::Array)
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn whatever_redis_answers_a_queue_is_read_or_unread_and_the_questions_end(
+            replies in prop::collection::vec(any_value(), 0..25),
+            transaction in prop::collection::vec(any_value(), 14),
+            later in prop::collection::vec(any_value(), 1..30),
+            now in any::<u64>(),
+        ) {
+            let mut whole = replies.clone();
+            if let Some(exec) = whole.get_mut(15) {
+                *exec = Value::Array(transaction);
+            }
+            for replies in [replies, whole] {
+                let mut pending = Pending::new(&replies);
+                let mut asks = pending.first_asks(0, 4);
+                let mut answers = later.iter().cycle();
+                let mut asked = 0;
+                while !asks.is_empty() {
+                    asked += asks.len();
+                    // Two ends of a list and sixteen priorities, each with its job and its parents, and the rest once.
+                    prop_assert!(asked < 200, "{asked}");
+                    asks = asks
+                        .into_iter()
+                        .flat_map(|ask| pending.take(ask, answers.next()))
+                        .collect();
+                }
+                let unknown = pending.unknown_ages(Millis(now));
+                prop_assert!(unknown.len() < 100);
+                let (reading, _) = pending.finish(Some(Millis(now)), Millis(now));
+                if let QueueReading::Read(queue) = reading {
+                    prop_assert!(queue.demand() >= queue.counts.active);
+                }
+            }
         }
     }
 }

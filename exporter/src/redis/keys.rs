@@ -206,6 +206,7 @@ impl<'a> Witness<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_witness_names_the_queue_between_prefix_and_ending() {
@@ -234,5 +235,20 @@ mod tests {
         assert_eq!(witness_pattern("bull"), "bull:*:*[ti][ad]");
         assert_eq!(witness_pattern("{a}"), "{a}:*:*[ti][ad]");
         assert_eq!(witness_pattern(r"a*b?[c]\"), r"a\*b\?\[c\]\\:*:*[ti][ad]");
+    }
+
+    proptest! {
+        #[test]
+        fn a_queue_of_any_name_is_found_again_by_its_witnesses(
+            prefix in "\\PC{1,20}",
+            name in "[^:]\\PC{0,40}",
+            any in "\\PC{0,60}",
+        ) {
+            let keys = Keys::of(&QueueId { prefix: prefix.as_str().into(), name: name.as_str().into() });
+            let (meta, added) = (keys.meta(), keys.added());
+            prop_assert_eq!(Witness::of(&meta, &prefix), Some(Witness::Meta(&name)));
+            prop_assert_eq!(Witness::of(&added, &prefix), Some(Witness::Added(&name)));
+            let _ = Witness::of(&any, &prefix);
+        }
     }
 }

@@ -161,6 +161,7 @@ fn queue_of_worker(name: &str, prefix: &Arc<str>, queues: &[QueueId]) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn workers_are_counted_by_the_exact_name_of_their_blocking_connection() {
@@ -218,5 +219,28 @@ mod tests {
         };
         assert_eq!(facts(info), expected);
         assert_eq!(facts(""), RedisFacts::default());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_clients_call_themselves_no_more_workers_are_counted_than_lines(
+            lines in prop::collection::vec(
+                "(id=1 )?name=(bull:|\\PC{0,3})(YWJj|abc|\\PC{0,12})(:w:\\PC{0,5})? flags=[bN]{0,2}( cmd=[a-z|]{0,10})?|\\PC{0,40}",
+                0..20,
+            ),
+        ) {
+            let prefixes: Vec<Arc<str>> = vec!["bull".into()];
+            let queues = [QueueId { prefix: "bull".into(), name: "abc".into() }];
+            let list = lines.join("\n");
+            let counted: u64 = workers(&list, &prefixes, &queues)
+                .values()
+                .map(|workers| {
+                    assert!(workers.idle <= workers.connected);
+                    workers.connected
+                })
+                .sum();
+            prop_assert!(counted <= list.lines().count() as u64);
+            let _ = facts(&list);
+        }
     }
 }
