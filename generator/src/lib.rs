@@ -6,6 +6,7 @@
 //! [`rule`].
 
 pub mod cli;
+pub mod control_loop;
 pub mod decimal;
 pub mod document;
 pub mod manifest;
