@@ -4,11 +4,14 @@
 //! ([`spec`]), checked as a whole ([`workload`]), decided on ([`plan`], which asks by [`query`]), made into objects ([`manifest`])
 //! and printed ([`output`]). What is wrong on the way is gathered, never thrown: one run tells every [`problem`] ([`report`]), each by its
 //! [`rule`].
+//!
+//! [`explain()`] says what the manifests will do, by a model of KEDA and the HPA ([`control_loop`]).
 
 pub mod cli;
 pub mod control_loop;
 pub mod decimal;
 pub mod document;
+pub mod explain;
 pub mod manifest;
 pub mod output;
 pub mod plan;
@@ -20,7 +23,9 @@ pub mod spec;
 pub mod workload;
 
 use document::Dialect;
+use explain::Explanation;
 use problem::{Problem, Source};
+use workload::Workload;
 
 /// One input as it was read, not yet known to be text.
 #[derive(Clone, Debug)]
@@ -55,6 +60,24 @@ pub enum Error {
 ///
 /// [`Error::Invalid`] with every problem of every input, [`Error::Output`] if a manifest does not become YAML.
 pub fn generate(inputs: Vec<Input>) -> Result<String, Error> {
+    let (workloads, names) = workloads(inputs)?;
+    let plans: Vec<_> = workloads.iter().map(plan::plan).collect();
+    Ok(output::yaml(&plans, &names)?)
+}
+
+/// Explains what the manifests of all specs will do.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] with every problem of every input.
+pub fn explain(inputs: Vec<Input>) -> Result<Vec<Explanation>, Error> {
+    let (workloads, _) = workloads(inputs)?;
+    let plans = workloads.iter().map(plan::plan);
+    Ok(plans.map(|plan| explain::explain(&plan)).collect())
+}
+
+/// The workers of all specs, each known to have a plan, and the names of the specs.
+fn workloads(inputs: Vec<Input>) -> Result<(Vec<Workload>, Vec<String>), Error> {
     let mut problems = Vec::new();
     let mut sources = Vec::new();
     let mut specs = Vec::new();
@@ -83,10 +106,10 @@ pub fn generate(inputs: Vec<Input>) -> Result<String, Error> {
         sources.push(source);
     }
     let workloads = workload::check(&specs, &mut problems);
-    let plans: Vec<_> = workloads.iter().map(plan::plan).collect();
-    problems.extend(plans.iter().filter_map(plan::too_long));
+    let plans = workloads.iter().map(plan::plan);
+    problems.extend(plans.filter_map(|plan| plan::too_long(&plan)));
     if problems.is_empty() {
-        return Ok(output::yaml(&plans, &names)?);
+        return Ok((workloads, names));
     }
     let problems = problem::in_order(problems);
     Err(Error::Invalid { problems, sources })

@@ -192,7 +192,7 @@ fn triggers(workload: &Workload) -> Vec<Trigger> {
 
 /// The time in which the backlog is worked off. Pods that have to start first cannot use their startup for it; where the time is
 /// short against the startup, subtracting it only costs.
-fn drain_time(within: Duration, startup: Option<Duration>) -> Duration {
+pub fn drain_time(within: Duration, startup: Option<Duration>) -> Duration {
     let lost = startup.map_or(Duration::ZERO, |startup| startup + REACTION);
     match within.checked_sub(lost) {
         Some(rest) if rest >= lost => rest,

@@ -1,6 +1,7 @@
 //! The command line: what was typed, read and answered. One file a verb; every stream is an argument, so that tests can be the
 //! terminal.
 
+mod explain;
 mod generate;
 mod input;
 
@@ -10,6 +11,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+
+use crate::explain::Screen;
 
 /// Turns a short spec of BullMQ workers into KEDA ScaledObjects.
 #[derive(Debug, Parser)]
@@ -22,6 +25,7 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Generate(generate::Args),
+    Explain(explain::Args),
 }
 
 /// How a run ended.
@@ -49,12 +53,14 @@ impl From<Outcome> for ExitCode {
 pub struct Streams<'s> {
     /// Read if a spec is `-`.
     pub stdin: &'s mut dyn Read,
-    /// Manifests, help and version, and nothing else.
+    /// What was asked for: manifests, explanations, help, version; and nothing else.
     pub stdout: &'s mut dyn Write,
     /// Everything else.
     pub stderr: &'s mut dyn Write,
     /// Whether what goes to `stderr` is coloured.
     pub colour: bool,
+    /// What `stdout` shows.
+    pub screen: Screen,
 }
 
 /// Runs one command line, the program's name first.
@@ -69,6 +75,7 @@ pub fn run(
     match Args::try_parse_from(args) {
         Ok(Args { verb }) => match verb {
             Verb::Generate(args) => generate::run(&args, streams),
+            Verb::Explain(args) => explain::run(&args, streams),
         },
         Err(error) => {
             let text = error.render();

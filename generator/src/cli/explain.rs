@@ -1,0 +1,134 @@
+//! `bullmq-keda explain`.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use super::{Outcome, Streams, input};
+use crate::document::Dialect;
+use crate::explain::{Explanation, text};
+use crate::rule::Rule;
+use crate::spec::closest;
+use crate::{Error, explain, report};
+
+/// Explain what the manifests of one or more specs will do, or a rule.
+///
+/// For each worker: the replicas for a backlog, how they come and go over time, how long it takes, what happens when something is
+/// down, the HPA that KEDA makes, the query in words, and why each number was chosen.
+///
+/// Exit codes: 0 explained, 1 a spec is wrong, 2 wrong usage, or a file could not be read.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Specs to read; `-` is stdin.
+    #[arg(value_name = "SPEC", required_unless_present_any = ["rule", "rules"])]
+    specs: Vec<PathBuf>,
+    /// Only this worker; repeatable.
+    #[arg(short, long = "worker", value_name = "NAME")]
+    workers: Vec<String>,
+    /// Text for people, or JSON for programs.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+    /// Explain a rule instead, by its id, such as `replicas/max-below-min`.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["specs", "workers", "rules"])]
+    rule: Option<String>,
+    /// List the ids of all rules instead.
+    #[arg(long, conflicts_with_all = ["specs", "workers"])]
+    rules: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> anyhow::Result<Outcome> {
+    if args.rules {
+        let ids: String = Rule::all().map(|rule| format!("{rule}\n")).collect();
+        return print(&ids, streams);
+    }
+    if let Some(id) = &args.rule {
+        return match Rule::all().find(|rule| rule.id() == id) {
+            Some(rule) => print(&page(rule), streams),
+            None => unknown(
+                "rule",
+                id,
+                &Rule::all().map(Rule::id).collect::<Vec<_>>(),
+                streams,
+            ),
+        };
+    }
+    let inputs = input::read_all(&args.specs, Dialect::SPEC, streams.stdin)?;
+    let explanations = match explain(inputs) {
+        Ok(explanations) => explanations,
+        Err(Error::Invalid { problems, sources }) => {
+            let text = report::text(&problems, &sources, "nothing was explained", streams.colour);
+            let written = streams.stderr.write_all(text.as_bytes());
+            written.context("cannot write to stderr")?;
+            return Ok(Outcome::Invalid);
+        }
+        Err(Error::Output(error)) => return Err(error.into()),
+    };
+    let names: Vec<&str> = explanations.iter().map(|one| one.worker.as_str()).collect();
+    let missing = args
+        .workers
+        .iter()
+        .find(|name| !names.contains(&name.as_str()));
+    if let Some(name) = missing {
+        return unknown("worker", name, &names, streams);
+    }
+    let wanted: Vec<Explanation> = explanations
+        .into_iter()
+        .filter(|one| args.workers.is_empty() || args.workers.contains(&one.worker))
+        .collect();
+    match args.output {
+        Format::Text => print(&text(&wanted, streams.screen), streams),
+        Format::Json => {
+            let json = serde_json::to_string_pretty(&serde_json::json!({ "workers": wanted }))?;
+            print(&format!("{json}\n"), streams)
+        }
+    }
+}
+
+/// What is known of a rule: its line in `SPEC.md`.
+fn page(rule: Rule) -> String {
+    let line = include_str!("../../SPEC.md")
+        .lines()
+        .find(|line| line.contains(&format!("id=\"{rule}\"")))
+        .unwrap_or_default();
+    let cells: Vec<&str> = line.split(" | ").skip(1).collect();
+    format!(
+        "{rule} ({})\n\n{}\n",
+        rule.severity().as_str(),
+        cells.join("\n\n").trim_end_matches(" |")
+    )
+}
+
+fn print(text: &str, streams: &mut Streams<'_>) -> anyhow::Result<Outcome> {
+    let written = streams.stdout.write_all(text.as_bytes());
+    written
+        .and_then(|()| streams.stdout.flush())
+        .context("cannot write to stdout")?;
+    Ok(Outcome::Made)
+}
+
+/// Tells that there is none of this name, and which was probably meant.
+fn unknown(
+    what: &str,
+    name: &str,
+    known: &[&str],
+    streams: &mut Streams<'_>,
+) -> anyhow::Result<Outcome> {
+    let help = match (closest(name, known), what) {
+        (Some(close), _) => format!("did you mean `{}`?", close.escape_debug()),
+        (None, "rule") => "`bullmq-keda explain --rules` lists them".to_owned(),
+        (None, _) => {
+            let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
+            format!("there is {}", known.join(", "))
+        }
+    };
+    let name = name.escape_debug();
+    writeln!(streams.stderr, "error: there is no {what} `{name}`; {help}")
+        .context("cannot write to stderr")?;
+    Ok(Outcome::Usage)
+}

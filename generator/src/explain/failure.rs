@@ -1,0 +1,245 @@
+//! What happens when something between the jobs and the replicas is down, as it follows from the spec.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{counted, short};
+use crate::control_loop::hpa::{Pods, SYNC_PERIOD};
+use crate::control_loop::keda::Answer;
+use crate::control_loop::{Config, ControlLoop, Observation};
+use crate::plan::Plan;
+use crate::workload::Policy;
+
+/// Something that is down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// What is down.
+    pub what: String,
+    /// What follows.
+    pub effect: String,
+}
+
+impl Failure {
+    fn new(what: impl Into<String>, effect: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            effect: effect.into(),
+        }
+    }
+}
+
+/// The worker's part in every failure.
+struct Worker<'p> {
+    plan: &'p Plan<'p>,
+    config: &'p Config,
+    from_zero: bool,
+    several: bool,
+}
+
+/// What follows from each failure for this worker.
+pub(super) fn failures(plan: &Plan<'_>, config: &Config) -> Vec<Failure> {
+    let workload = plan.workload;
+    let worker = Worker {
+        plan,
+        config,
+        from_zero: workload.replicas.min() == 0,
+        several: workload.queues.len() > 1,
+    };
+    let scrape = short(workload.prometheus.scrape_interval);
+    let servers: BTreeSet<&str> = workload
+        .queues
+        .iter()
+        .map(|queue| queue.redis.as_str())
+        .collect();
+    let loss = worker.loss();
+    let mut failures = vec![
+        Failure::new(
+            "Redis",
+            match servers.len() {
+                1 => {
+                    format!("The exporter serves none of its queues, so there is no answer. {loss}")
+                }
+                number => format!(
+                    "If any of the {number} servers is down, the exporter serves none of its queues. {}",
+                    worker.queue_missing()
+                ),
+            },
+        ),
+        Failure::new(
+            "exporter",
+            format!("Its series end at the next scrape, {scrape} later at the latest. {loss}"),
+        ),
+        Failure::new("Prometheus", format!("There is no answer. {loss}")),
+        Failure::new(
+            "Prometheus restarted",
+            format!(
+                "With its data it answers from its last samples; without, not before the first scrape, {scrape} later.{}",
+                match workload.policy {
+                    Policy::StartWithin { .. } =>
+                        " The average of the running load then begins anew with what runs now.",
+                    Policy::Slots { .. } | Policy::JobsPerReplica { .. } => "",
+                }
+            ),
+        ),
+        Failure::new("KEDA's operator", worker.operator()),
+        Failure::new("KEDA's metrics server", worker.metrics_server()),
+        Failure::new(
+            if worker.several {
+                "one required queue"
+            } else {
+                "the queue"
+            },
+            if worker.several {
+                worker.queue_missing()
+            } else {
+                format!("Renamed, obliterated or never made, there is no answer. {loss}")
+            },
+        ),
+    ];
+    if workload.queues.iter().any(|queue| queue.optional) {
+        failures.push(Failure::new(
+            "an optional queue",
+            "It counts as empty. Everything else goes on.",
+        ));
+    }
+    failures.push(Failure::new("metrics, for long", worker.for_long()));
+    failures
+}
+
+impl Worker<'_> {
+    /// All triggers fail.
+    fn loss(&self) -> String {
+        let Some(fallback) = self.plan.fallback else {
+            return if self.from_zero {
+                "KEDA holds: 0 stays 0, and what runs stays."
+            } else {
+                "KEDA holds: the replicas stay as they are."
+            }
+            .to_owned();
+        };
+        format!(
+            "KEDA holds at first. After {} it goes up to {}, and never below what is there.",
+            counted(fallback.after_failures.saturating_add(1), "failure"),
+            counted(fallback.replicas, "replica")
+        )
+    }
+
+    /// One of several queues is not seen.
+    fn queue_missing(&self) -> String {
+        if !self.from_zero {
+            return format!(
+                "There is no answer, however well the others are seen. {}",
+                self.loss()
+            );
+        }
+        let demand = match self.plan.fallback {
+            None => "What runs stays, and does not go to 0.".to_owned(),
+            Some(_) => self.loss(),
+        };
+        format!(
+            "`demand` has no answer. {demand} At 0, `wake` still starts one replica as soon as a queue that is seen has demand."
+        )
+    }
+
+    fn operator(&self) -> String {
+        let fallback = if self.plan.fallback.is_some() {
+            " There is no fallback either: it is the operator that counts."
+        } else {
+            ""
+        };
+        if self.from_zero {
+            format!(
+                "The HPA has no metric and holds. Nothing wakes from 0, and nothing goes to 0.{fallback}"
+            )
+        } else {
+            format!("The HPA has no metric and holds.{fallback}")
+        }
+    }
+
+    fn metrics_server(&self) -> String {
+        let fallback = if self.plan.fallback.is_some() {
+            " There is no fallback: the HPA cannot hear it."
+        } else {
+            ""
+        };
+        if self.from_zero {
+            format!(
+                "The HPA has no metric and holds. KEDA still starts the first replica, and takes all of them when it is quiet.{fallback}"
+            )
+        } else {
+            format!("The HPA has no metric and holds.{fallback}")
+        }
+    }
+
+    /// The metrics are lost for longer than any patience.
+    fn for_long(&self) -> String {
+        let Some(fallback) = self.plan.fallback else {
+            let mut text = "It holds for as long as it lasts; there is no fallback.".to_owned();
+            if let Some(zero) = self.plan.scale_to_zero {
+                text = format!(
+                    "{text} If it lasts longer than {} and the first answer is 0, all replicas go at once: the cooldown ran meanwhile.",
+                    short(zero.cooldown)
+                );
+            }
+            return text;
+        };
+        let (min, from) = (
+            self.plan.workload.replicas.min(),
+            self.plan.workload.replicas.min().max(1),
+        );
+        let running = outage(self.plan, self.config, from);
+        let mut text = match running.first {
+            Some(first) => format!(
+                "From {} it goes on after about {}, to {} in the end.",
+                counted(from, "replica"),
+                short(first),
+                running.replicas
+            ),
+            None => format!("From {} nothing changes.", counted(from, "replica")),
+        };
+        if min == 0 {
+            let asleep = outage(self.plan, self.config, 0);
+            if let Some(first) = asleep.first {
+                text = format!(
+                    "{text} At 0 it wakes after about {}, and goes to {}: the fallback counts as activity.",
+                    short(first),
+                    asleep.replicas
+                );
+            }
+        }
+        format!("{text} More than {} stay.", fallback.replicas)
+    }
+}
+
+/// How an outage of all metrics ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Outage {
+    /// The replicas, half an hour later.
+    replicas: u32,
+    /// When the number first changed, if it did.
+    first: Option<Duration>,
+}
+
+/// Plays half an hour without any answer.
+fn outage(plan: &Plan<'_>, config: &Config, from: u32) -> Outage {
+    let mut control_loop = ControlLoop::new(config.clone(), Duration::ZERO, SYNC_PERIOD);
+    let answers = vec![Answer::Error; plan.triggers.len()];
+    let mut replicas = from;
+    let mut first = None;
+    for tick in 0..1800 {
+        let now = Duration::from_secs(tick);
+        let seen = Observation {
+            pods: Pods::settled(replicas),
+            answers: &answers,
+        };
+        let next = control_loop.step(now, &seen).replicas;
+        if next != replicas && first.is_none() {
+            first = Some(now);
+        }
+        replicas = next;
+    }
+    Outage { replicas, first }
+}
