@@ -23,7 +23,7 @@ pub(super) struct Args {
     #[arg(value_name = "SPEC", required_unless_present_any = ["rule", "rules"])]
     specs: Vec<PathBuf>,
     /// Only this worker; repeatable.
-    #[arg(short, long = "worker", value_name = "NAME")]
+    #[arg(long = "worker", value_name = "NAME")]
     workers: Vec<String>,
     /// Text for people, or JSON for programs.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -44,8 +44,8 @@ enum Format {
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> anyhow::Result<Outcome> {
     if args.rules {
-        let ids: String = Rule::all().map(|rule| format!("{rule}\n")).collect();
-        return print(&ids, streams);
+        let ids: Vec<_> = Rule::all().map(Rule::id).collect();
+        return print(&format!("{}\n", ids.join("\n")), streams);
     }
     if let Some(id) = &args.rule {
         return match Rule::all().find(|rule| rule.id() == id) {

@@ -76,7 +76,7 @@ fn row(config: &Config, demand: &Measure, jobs: u64) -> Row {
         jobs,
         replicas,
         near_enough,
-        limited: active && asked > config.hpa.max,
+        limited: jobs > demand.jobs(config.hpa.max),
     }
 }
 
@@ -91,4 +91,85 @@ fn first_that(mut low: u32, mut high: u32, fits: impl Fn(u32) -> bool) -> u32 {
         }
     }
     low
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::tests::worker;
+    use crate::plan::plan;
+
+    fn table(fields: &str) -> Vec<Row> {
+        let workload = worker(fields);
+        let plan = plan(&workload);
+        rows(&Config::of(&plan), &Measure::of(&plan))
+    }
+
+    const fn row(jobs: u64, replicas: u32) -> Row {
+        Row {
+            jobs,
+            replicas,
+            near_enough: None,
+            limited: false,
+        }
+    }
+
+    const fn or(first: u32, last: u32, row: Row) -> Row {
+        Row {
+            near_enough: Some((first, last)),
+            ..row
+        }
+    }
+
+    const fn limited(row: Row) -> Row {
+        Row {
+            limited: true,
+            ..row
+        }
+    }
+
+    #[test]
+    fn backlogs_go_from_none_to_beyond_the_largest_number() {
+        assert_eq!(
+            table("queues: [a], replicas: {min: 0, max: 20}"),
+            [
+                row(0, 0),
+                row(1, 1),
+                row(10, 1),
+                or(1, 2, row(11, 2)),
+                row(20, 2),
+                row(50, 5),
+                or(10, 11, row(100, 10)),
+                or(19, 20, row(200, 20)),
+                limited(row(400, 20)),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_backlog_that_is_worked_off_in_time_needs_fewer() {
+        assert_eq!(
+            table(
+                "queues: [a], replicas: {min: 1, max: 3}, scale: {startWithin: 60s}, job: {mean: 2s}"
+            ),
+            [
+                row(0, 1),
+                row(1, 1),
+                row(270, 1),
+                or(1, 2, row(271, 2)),
+                row(540, 2),
+                row(810, 3),
+                limited(row(1620, 3)),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_largest_number_that_kubernetes_has_is_found_at_once() {
+        let rows = table("queues: [a], replicas: {min: 0, max: 2147483647}");
+        assert_eq!(
+            rows.last(),
+            Some(&limited(row(42_949_672_940, 2_147_483_647)))
+        );
+    }
 }

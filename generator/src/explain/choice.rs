@@ -17,13 +17,13 @@ pub struct Choice {
     pub value: Option<String>,
     /// The rule.
     pub rule: String,
-    /// Where the rule comes from.
+    /// Where the rule comes from: `spec`, `simulation`, or the address of the code that it follows from.
     pub source: &'static str,
 }
 
 /// Where numbers come from that were found by playing whole workloads against other policies.
-const SIMULATED: &str = "simulation of the whole loop, from exporter to pod";
-const SPEC: &str = "the spec";
+const SIMULATED: &str = "simulation";
+const SPEC: &str = "spec";
 const WEBHOOK: &str =
     "https://github.com/kedacore/keda/blob/v2.20.2/apis/keda/v1alpha1/scaledobject_webhook.go";
 const SCALER: &str =
@@ -121,7 +121,7 @@ fn of_the_hpa(plan: &Plan<'_>) -> Vec<Choice> {
         choice(
             "scaleUp",
             format!(
-                "{} pods or {} % each {}",
+                "{} pods or {} % per {}",
                 up.pods,
                 up.percent,
                 short(up.period)
@@ -132,12 +132,12 @@ fn of_the_hpa(plan: &Plan<'_>) -> Vec<Choice> {
         choice(
             "scaleDown window",
             short(down.window),
-            "2m; 5m if a job is known to take more than 30s, which interrupts about half as many of them. Without a behavior the HPA waits 5m",
+            "2m, but 5m if a job is known to take more than 30s, which interrupts about half as many of them; without a behavior the HPA waits 5m",
             SIMULATED,
         ),
         choice(
             "scaleDown policy",
-            format!("{} % each {}", down.percent, short(down.period)),
+            format!("{} % per {}", down.percent, short(down.period)),
             "a guard against a wrong metric that costs nothing in a healthy loop",
             SIMULATED,
         ),
@@ -163,7 +163,7 @@ fn of_zero(plan: &Plan<'_>) -> Vec<Choice> {
         choice(
             "cooldownPeriod",
             short(zero.cooldown),
-            "idleAfter; KEDA's default is 5m. The signal sees running and due jobs, so that a short one is safe",
+            "idleAfter; the signal sees running and due jobs, so that less than KEDA's default of 5m is safe",
             SIMULATED,
         ),
         choice(

@@ -63,7 +63,7 @@ pub(super) fn failures(plan: &Plan<'_>, config: &Config) -> Vec<Failure> {
                     format!("The exporter serves none of its queues, so there is no answer. {loss}")
                 }
                 number => format!(
-                    "If any of the {number} servers is down, the exporter serves none of its queues. {}",
+                    "If any of the {number} servers is down, its queues are not served: {}",
                     worker.queue_missing()
                 ),
             },
@@ -76,7 +76,7 @@ pub(super) fn failures(plan: &Plan<'_>, config: &Config) -> Vec<Failure> {
         Failure::new(
             "Prometheus restarted",
             format!(
-                "With its data it answers from its last samples; without, not before the first scrape, {scrape} later.{}",
+                "With its data it answers from its last samples, at most 5m old; without, not before the first scrape, {scrape} later.{}",
                 match workload.policy {
                     Policy::StartWithin { .. } =>
                         " The average of the running load then begins anew with what runs now.",
@@ -93,9 +93,12 @@ pub(super) fn failures(plan: &Plan<'_>, config: &Config) -> Vec<Failure> {
                 "the queue"
             },
             if worker.several {
-                worker.queue_missing()
+                format!(
+                    "Renamed, obliterated or never made: {}",
+                    worker.queue_missing()
+                )
             } else {
-                format!("Renamed, obliterated or never made, there is no answer. {loss}")
+                format!("Renamed, obliterated or never made: there is no answer. {loss}")
             },
         ),
     ];
@@ -131,7 +134,7 @@ impl Worker<'_> {
     fn queue_missing(&self) -> String {
         if !self.from_zero {
             return format!(
-                "There is no answer, however well the others are seen. {}",
+                "there is no answer, however well the others are seen. {}",
                 self.loss()
             );
         }
@@ -242,4 +245,187 @@ fn outage(plan: &Plan<'_>, config: &Config, from: u32) -> Outage {
         replicas = next;
     }
     Outage { replicas, first }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control_loop::hpa::{Autoscaler, Reason};
+    use crate::control_loop::keda::Operator;
+    use crate::explain::tests::worker;
+    use crate::plan::plan;
+
+    fn effect(fields: &str, what: &str) -> String {
+        let workload = worker(fields);
+        let plan = plan(&workload);
+        let failures = failures(&plan, &Config::of(&plan));
+        let found = failures.into_iter().find(|failure| failure.what == what);
+        found.unwrap().effect
+    }
+
+    /// The replicas after half an hour of these answers.
+    fn played(fields: &str, from: u32, answers: &[Answer]) -> u32 {
+        let workload = worker(fields);
+        let plan = plan(&workload);
+        assert_eq!(plan.triggers.len(), answers.len());
+        let mut control_loop = ControlLoop::new(Config::of(&plan), Duration::ZERO, SYNC_PERIOD);
+        (0..1800).fold(from, |replicas, second| {
+            let seen = Observation {
+                pods: Pods::settled(replicas),
+                answers,
+            };
+            control_loop
+                .step(Duration::from_secs(second), &seen)
+                .replicas
+        })
+    }
+
+    const NONE: &[Answer] = &[Answer::Error];
+
+    #[test]
+    fn without_a_fallback_a_loss_holds_every_number() {
+        for (fields, says) in [
+            (
+                "queues: [a], replicas: {min: 0, max: 20}",
+                "There is no answer. KEDA holds: 0 stays 0, and what runs stays.",
+            ),
+            (
+                "queues: [a], replicas: {min: 2, max: 20}",
+                "There is no answer. KEDA holds: the replicas stay as they are.",
+            ),
+        ] {
+            assert_eq!(effect(fields, "Prometheus"), says);
+            for replicas in [0, 2, 7, 20] {
+                if replicas > 0 || says.contains("0 stays 0") {
+                    assert_eq!(played(fields, replicas, NONE), replicas, "{fields}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn with_a_fallback_a_loss_goes_up_to_it_and_takes_nothing_away() {
+        for (fields, replicas) in [
+            (
+                "queues: [a], replicas: {min: 0, max: 20}, onMetricsLoss: {replicas: 5}",
+                vec![(0, 5), (1, 5), (5, 5), (9, 9), (20, 20)],
+            ),
+            (
+                "queues: [a], replicas: {min: 2, max: 20}, onMetricsLoss: {replicas: 5}",
+                vec![(2, 5), (9, 9)],
+            ),
+        ] {
+            assert_eq!(
+                effect(fields, "Prometheus"),
+                "There is no answer. KEDA holds at first. After 4 failures it goes up to 5 replicas, and never below what is there."
+            );
+            for (from, end) in replicas {
+                assert_eq!(played(fields, from, NONE), end, "{fields} from {from}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_times_of_a_fallback_are_those_of_the_model() {
+        let fields = "queues: [a], replicas: {min: 0, max: 20}, onMetricsLoss: {replicas: 5}";
+        assert_eq!(
+            effect(fields, "metrics, for long"),
+            "From 1 replica it goes on after about 30s, to 5 in the end. At 0 it wakes after about 45s, and goes to 5: \
+             the fallback counts as activity. More than 5 stay."
+        );
+        let fields = "queues: [a], replicas: {min: 2, max: 20}, onMetricsLoss: {replicas: 5}";
+        assert_eq!(
+            effect(fields, "metrics, for long"),
+            "From 2 replicas it goes on after about 30s, to 5 in the end. More than 5 stay."
+        );
+    }
+
+    #[test]
+    fn an_outage_beyond_the_cooldown_ends_with_all_replicas_gone_if_the_first_answer_is_zero() {
+        let fields = "queues: [a], replicas: {min: 0, max: 20}, idleAfter: 3m";
+        let says = effect(fields, "metrics, for long");
+        assert!(
+            says.contains(
+                "If it lasts longer than 3m and the first answer is 0, all replicas go at once"
+            ),
+            "{says}"
+        );
+        let workload = worker(fields);
+        let plan = plan(&workload);
+        let config = Config::of(&plan);
+        for (outage, end) in [(100, 7), (300, 0)] {
+            let mut operator = Operator::new(&config.keda, Duration::ZERO);
+            let mut poll = |at, answer| {
+                let now = Duration::from_secs(at);
+                operator.poll(&config.keda, now, 7, &[answer]).replicas
+            };
+            assert_eq!(poll(15, Answer::Value(70.0)), 7);
+            assert_eq!(poll(30, Answer::Error), 7);
+            assert_eq!(poll(30 + outage, Answer::Value(0.0)), end, "{outage} s");
+        }
+    }
+
+    #[test]
+    fn one_missing_queue_of_several_keeps_what_runs_and_lets_the_others_wake_one() {
+        let fields = "queues: [a, b], replicas: {min: 0, max: 20}";
+        assert_eq!(
+            effect(fields, "one required queue"),
+            "Renamed, obliterated or never made: `demand` has no answer. What runs stays, and does not go to 0. At 0, `wake` still \
+             starts one replica as soon as a queue that is seen has demand."
+        );
+        let demand = &[Answer::Error, Answer::Value(500.0)];
+        let quiet = &[Answer::Error, Answer::Value(0.0)];
+        for (from, answers, end) in [
+            (0, demand, 1),
+            (1, demand, 1),
+            (7, demand, 7),
+            (0, quiet, 0),
+            (7, quiet, 7),
+        ] {
+            assert_eq!(played(fields, from, answers), end, "{from} {answers:?}");
+        }
+        let fields = "queues: [a, b], replicas: {min: 1, max: 20}";
+        assert_eq!(
+            effect(fields, "one required queue"),
+            "Renamed, obliterated or never made: there is no answer, however well the others are seen. KEDA holds: the replicas \
+             stay as they are."
+        );
+        assert_eq!(played(fields, 7, NONE), 7);
+    }
+
+    #[test]
+    fn without_the_operator_or_the_metrics_server_the_hpa_holds() {
+        let workload = worker("queues: [a], replicas: {min: 0, max: 20}");
+        let plan = plan(&workload);
+        let config = Config::of(&plan);
+        let decision =
+            Autoscaler::default().sync(&config.hpa, Duration::ZERO, Pods::settled(7), &[None]);
+        assert_eq!((decision.replicas, decision.reason), (7, Reason::NoMetric));
+        for what in ["KEDA's operator", "KEDA's metrics server"] {
+            let says = effect("queues: [a], replicas: {min: 0, max: 20}", what);
+            assert!(
+                says.starts_with("The HPA has no metric and holds. "),
+                "{says}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_optional_queue_and_a_second_server_are_told_of_only_where_there_are_any() {
+        let fields =
+            "queues: [a, {name: b, redis: other, optional: true}], replicas: {min: 1, max: 2}";
+        assert!(effect(fields, "Redis").starts_with("If any of the 2 servers is down"));
+        assert_eq!(
+            effect(fields, "an optional queue"),
+            "It counts as empty. Everything else goes on."
+        );
+        let workload = worker("queues: [a], replicas: {min: 1, max: 2}");
+        let plan = plan(&workload);
+        let failures = failures(&plan, &Config::of(&plan));
+        assert!(
+            failures
+                .iter()
+                .all(|failure| failure.what != "an optional queue")
+        );
+    }
 }

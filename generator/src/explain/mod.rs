@@ -173,19 +173,19 @@ fn hpa(plan: &Plan<'_>, config: &Config) -> Hpa {
             })
             .collect(),
         scale_up: format!(
-            "at once, by {} pods or {} % each {}, whichever is more",
+            "at once, by {} pods or {} % per {}, whichever is more",
             up.pods,
             up.percent,
             short(up.period)
         ),
         scale_down: format!(
-            "to the most that was asked for in the last {}, by at most {} % each {}",
+            "to the most that was asked for in the last {}, by at most {} % per {}",
             short(down.window),
             down.percent,
             short(down.period)
         ),
         tolerance: format!(
-            "nothing changes while the metric is less than {} above or {} below what the replicas are for",
+            "up to {} above and {} below what the replicas are for, nothing changes",
             percent(rising),
             percent(falling)
         ),
@@ -213,5 +213,158 @@ fn counted(number: impl Into<u64>, one: &str) -> String {
         format!("1 {one}")
     } else {
         format!("{number} {one}s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control_loop::hpa::Pods;
+    use crate::control_loop::keda::Answer;
+    use crate::control_loop::{ControlLoop, Observation};
+    use crate::workload::Workload;
+    use crate::{Input, plan::plan};
+    use proptest::prelude::*;
+
+    /// The worker of a spec with these fields.
+    pub(super) fn worker(fields: &str) -> Workload {
+        let spec = format!(
+            "apiVersion: bullmq-keda/v1\nprometheus: {{serverAddress: \"http://p:9090\"}}\n\
+             workers: [{{name: w, concurrency: 10, {fields}}}]\n"
+        );
+        let (mut workloads, _) = crate::workloads(vec![Input {
+            name: "spec.yaml".to_owned(),
+            short_name: "spec.yaml".to_owned(),
+            bytes: spec.into_bytes(),
+        }])
+        .unwrap();
+        workloads.remove(0)
+    }
+
+    #[test]
+    fn times_are_short_and_round_to_the_second() {
+        for (millis, expected) in [
+            (0, "0s"),
+            (250, "250ms"),
+            (15_500, "16s"),
+            (15_499, "15s"),
+            (105_000, "1m45s"),
+        ] {
+            assert_eq!(short(Duration::from_millis(millis)), expected);
+        }
+    }
+
+    fn any_worker() -> impl Strategy<Value = Workload> {
+        let scale = prop_oneof![
+            Just("slots".to_owned()),
+            (1..20_000_u32).prop_map(|n| format!(
+                "{{jobsPerReplica: {}.{:03}}}",
+                n / 1000,
+                n % 1000 + 1
+            )),
+            (1..900_u32).prop_map(|secs| format!("{{startWithin: {secs}s}}")),
+        ];
+        let numbers = (
+            0..6_u32,
+            0..120_u32,
+            1..100_u32,
+            1..90_000_u32,
+            any::<bool>(),
+        );
+        (scale, numbers).prop_map(|(scale, (min, more, utilization, mean, startup))| {
+            let startup = if startup { ", startup: 20s" } else { "" };
+            worker(&format!(
+                "queues: [a, b], replicas: {{min: {min}, max: {}}}, scale: {scale}, utilization: {utilization}%, \
+                 job: {{mean: {mean}ms}}{startup}",
+                (min + more).max(1)
+            ))
+        })
+    }
+
+    /// Where the loop ends, and that it goes there in one direction and within the bounds.
+    fn settled(workload: &Workload, from: u32, value: f64) -> Result<u32, TestCaseError> {
+        let plan = plan(workload);
+        let (min, max) = (workload.replicas.min(), workload.replicas.max());
+        let start = Duration::from_millis(500);
+        let mut control_loop = ControlLoop::new(Config::of(&plan), start, Duration::from_secs(7));
+        let answers = vec![Answer::Value(value); plan.triggers.len()];
+        let (mut replicas, mut rose, mut fell) = (from, false, false);
+        for tick in 0..240_u32 {
+            let seen = Observation {
+                pods: Pods::settled(replicas),
+                answers: &answers,
+            };
+            let next = control_loop
+                .step(start + hpa::SYNC_PERIOD * tick, &seen)
+                .replicas;
+            prop_assert!(
+                (min..=max).contains(&next),
+                "{next} is not from {min} to {max}"
+            );
+            rose |= next > replicas;
+            fell |= next < replicas;
+            replicas = next;
+        }
+        prop_assert!(!(rose && fell), "from {from} at {value}: up and down again");
+        Ok(replicas)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn every_row_of_the_backlog_is_where_the_loop_ends(workload in any_worker(), from in 0..200_u32) {
+            let plan = plan(&workload);
+            let demand = words::Measure::of(&plan);
+            let replicas = workload.replicas;
+            let from = from.clamp(replicas.min(), replicas.max());
+            for row in backlog::rows(&Config::of(&plan), &demand) {
+                let (first, last) = row.near_enough.unwrap_or((row.replicas, row.replicas));
+                let end = settled(&workload, from, demand.value(row.jobs))?;
+                prop_assert!((first..=last).contains(&end), "{row:?}, but {end} from {from}");
+                // Each end of the range stays where it is.
+                for stays in [first, row.replicas, last] {
+                    prop_assert_eq!(settled(&workload, stays, demand.value(row.jobs))?, stays, "{:?}", row);
+                }
+            }
+        }
+
+        #[test]
+        fn every_course_goes_one_way_within_the_bounds_to_its_end(workload in any_worker()) {
+            let plan = plan(&workload);
+            let replicas = workload.replicas;
+            for timeline in timeline::timelines(&plan, &Config::of(&plan), &words::Measure::of(&plan)) {
+                let numbers: Vec<u32> = timeline.moments.iter().map(|moment| moment.replicas).collect();
+                for number in &numbers {
+                    prop_assert!((replicas.min()..=replicas.max()).contains(number), "{timeline:?}");
+                }
+                let rising = timeline.name == "burst";
+                prop_assert!(numbers.is_sorted_by(|a, b| if rising { a <= b } else { a >= b }), "{timeline:?}");
+                let end = if rising { replicas.max() } else if timeline.name == "quiet" { 0 } else { replicas.min().max(1) };
+                let last = numbers.last().copied().unwrap_or(u32::MAX);
+                // A tenth below the largest number is near enough.
+                let near = rising && last < end && f64::from(last) * 1.1 >= f64::from(end) - 1e-6;
+                prop_assert!(last == end || near || plan_is_coarse(&plan), "{timeline:?}");
+            }
+        }
+
+        #[test]
+        fn no_page_is_wider_than_its_screen_but_for_what_is_to_be_copied(workload in any_worker(), width in 60..120_usize, unicode: bool) {
+            let screen = Screen { width, colour: false, unicode };
+            let page = text(&[explain(&plan(&workload))], screen);
+            for line in page.lines() {
+                let copied = line.trim_start().starts_with("kubectl") || line.trim_start().starts_with('[');
+                let selector = line.contains("=\"");
+                let columns = textwrap::core::display_width(line);
+                prop_assert!(copied || selector || columns <= width, "{columns} of {width}: {line}");
+                prop_assert!(unicode || line.is_ascii(), "{line}");
+            }
+        }
+    }
+
+    /// Whether one job asks for more than one replica, so that the smallest demand is not the smallest number.
+    fn plan_is_coarse(plan: &Plan<'_>) -> bool {
+        let demand = words::Measure::of(plan);
+        demand.jobs(1) == 0
     }
 }

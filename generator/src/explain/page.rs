@@ -117,10 +117,12 @@ impl Page {
             let mut line = " ".repeat(indent);
             for ((cell, width), align) in row.iter().zip(&widths).zip(align) {
                 let padding = " ".repeat(width.saturating_sub(display_width(cell)));
-                line.push_str(&match align {
-                    Align::Left => format!("{cell}{padding}{:GAP$}", ""),
-                    Align::Right => format!("{padding}{cell}{:GAP$}", ""),
-                });
+                let (left, right) = match align {
+                    Align::Left => (cell.as_str(), padding.as_str()),
+                    Align::Right => (padding.as_str(), cell.as_str()),
+                };
+                // Writing to a String cannot fail.
+                let _ = write!(line, "{left}{right}{:GAP$}", "");
             }
             let cell = row.get(last).map_or("", String::as_str);
             if below {

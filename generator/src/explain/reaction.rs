@@ -177,6 +177,16 @@ pub(super) fn notes(plan: &Plan<'_>, timelines: &[Timeline]) -> Vec<String> {
                 .to_owned(),
         ),
     }
+    if let Some(zero) = plan.scale_to_zero
+        && zero.cooldown <= plan.scale_down.window
+        && workload.replicas.max() > 1
+    {
+        notes.push(format!(
+            "When demand ends, KEDA takes all replicas at once after {}; the HPA's window of {} does not keep them.",
+            short(zero.cooldown),
+            short(plan.scale_down.window)
+        ));
+    }
     if workload.startup.is_none() {
         notes.push(
             "`startup` is not given: add what a pod needs from being created to taking its first job."
@@ -198,4 +208,74 @@ pub(super) fn notes(plan: &Plan<'_>, timelines: &[Timeline]) -> Vec<String> {
         ));
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::tests::worker;
+    use crate::plan::plan;
+
+    #[test]
+    fn each_change_takes_scrape_and_poll_or_look_and_startup() {
+        for (fields, expected) in [
+            (
+                "queues: [a], replicas: {min: 0, max: 20}, startup: 20s",
+                vec![
+                    ("0 to 1", 35.5, 51.0),
+                    ("1 to more", 35.0, 50.0),
+                    ("to fewer", 120.0, 135.0),
+                    ("to 0", 120.0, 135.0),
+                ],
+            ),
+            (
+                "queues: [a], replicas: {min: 2, max: 20}, job: {longest: 1h}",
+                vec![("1 to more", 15.0, 30.0), ("to fewer", 300.0, 315.0)],
+            ),
+            (
+                // 100 s are 7 polls.
+                "queues: [a], replicas: {min: 0, max: 1}, idleAfter: 100s",
+                vec![("0 to 1", 15.5, 31.0), ("to 0", 105.0, 120.0)],
+            ),
+            ("queues: [a], replicas: {min: 3, max: 3}", vec![]),
+        ] {
+            let workload = worker(fields);
+            let reactions = reactions(&plan(&workload));
+            let reactions: Vec<_> = reactions
+                .iter()
+                .map(|one| (one.change.as_str(), one.mean_seconds, one.worst_seconds))
+                .collect();
+            assert_eq!(reactions, expected, "{fields}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_held_is_told_and_one_that_can_is_not() {
+        for (within, startup, told) in [
+            (
+                "29s",
+                "",
+                Some(
+                    "startWithin 29s is shorter than the worst reaction of 31s, even without the startup",
+                ),
+            ),
+            ("31s", "", None),
+            (
+                "50s",
+                ", startup: 20s",
+                Some("startWithin 50s is shorter than the worst reaction of 51s: a job"),
+            ),
+            ("51s", ", startup: 20s", None),
+        ] {
+            let workload = worker(&format!(
+                "queues: [a], replicas: {{min: 0, max: 20}}, scale: {{startWithin: {within}}}, job: {{mean: 1s}}{startup}"
+            ));
+            let notes = notes(&plan(&workload), &[]);
+            let found = notes.iter().find(|note| note.starts_with("startWithin"));
+            match told {
+                None => assert_eq!(found, None),
+                Some(told) => assert!(found.unwrap().starts_with(told), "{found:?}"),
+            }
+        }
+    }
 }

@@ -40,8 +40,9 @@ fn backlog(page: &mut Page, rows: &[Row], max: u32) {
     let mut table = vec![cells(["jobs", "replicas", "", "or, if already there"])];
     for row in rows {
         let others = match row.near_enough {
-            Some((first, last)) if first == last => first.to_string(),
-            Some((first, last)) => format!("{first} to {last}"),
+            Some((first, last)) if last - first > 1 => format!("{first} to {last}"),
+            Some((first, last)) if first == row.replicas => last.to_string(),
+            Some((first, _)) => first.to_string(),
             None => String::new(),
         };
         let others = match (row.limited, others.is_empty()) {
@@ -138,6 +139,39 @@ fn hpa(page: &mut Page, explained: &Explanation) {
         cells(["tolerance", &hpa.tolerance]),
     ]);
     page.table(2, &[Left, Left], &table);
+    look(page, explained);
+}
+
+/// The commands that show what is said here in the cluster.
+fn look(page: &mut Page, explained: &Explanation) {
+    page.blank();
+    let (option, namespace) = match &explained.namespace {
+        Some(namespace) => (format!(" -n {namespace}"), namespace.as_str()),
+        None => (String::new(), "NAMESPACE"),
+    };
+    let worker = &explained.worker;
+    page.paragraph(
+        "Look at it in the cluster, and at what the HPA hears of KEDA:",
+        2,
+    );
+    page.blank();
+    page.verbatim(
+        &format!(
+            "kubectl{option} get scaledobject/{worker} hpa/{}",
+            explained.hpa.name
+        ),
+        4,
+    );
+    page.verbatim(
+        &format!("kubectl{option} describe scaledobject/{worker}"),
+        4,
+    );
+    page.verbatim(
+        &format!(
+            "kubectl get --raw '/apis/external.metrics.k8s.io/v1beta1/namespaces/{namespace}/s0-prometheus?labelSelector=scaledobject.keda.sh%2Fname%3D{worker}'"
+        ),
+        4,
+    );
 }
 
 fn queries(page: &mut Page, explained: &Explanation) {
@@ -161,13 +195,28 @@ fn queries(page: &mut Page, explained: &Explanation) {
 
 fn choices(page: &mut Page, explained: &Explanation) {
     page.heading("Why these numbers");
+    let mut addresses: Vec<&str> = Vec::new();
     for choice in &explained.choices {
-        let value = match &choice.value {
-            Some(value) => format!("{}: {value}", choice.field),
-            None => format!("{}: none", choice.field),
+        let value = choice.value.as_deref().unwrap_or("none");
+        page.verbatim(&format!("{}: {value}", choice.field), 2);
+        let source = if choice.source.starts_with("http") {
+            let known = addresses.iter().position(|one| *one == choice.source);
+            let index = known.unwrap_or(addresses.len());
+            if known.is_none() {
+                addresses.push(choice.source);
+            }
+            (index + 1).to_string()
+        } else {
+            choice.source.to_owned()
         };
-        page.verbatim(&value, 2);
-        page.paragraph(&format!("{}.", super::words::sentence(&choice.rule)), 6);
-        page.verbatim(choice.source, 6);
+        page.paragraph(&format!("{} [{source}]", choice.rule), 6);
+    }
+    page.blank();
+    page.paragraph(
+        "[simulation]: found by playing whole workloads through exporter, Prometheus, KEDA, HPA and pods, against other numbers.",
+        2,
+    );
+    for (index, address) in addresses.iter().enumerate() {
+        page.verbatim(&format!("[{}] {address}", index + 1), 2);
     }
 }

@@ -18,6 +18,8 @@ use crate::plan::Plan;
 const POLL_PHASE: Duration = Duration::from_millis(500);
 /// How much earlier the HPA looks.
 const SYNC_AHEAD: Duration = Duration::from_millis(100);
+/// When the HPA first looks, counted from the first poll.
+const FIRST_SYNC: Duration = SYNC_PERIOD.saturating_sub(SYNC_AHEAD);
 /// What is played beyond the windows and the cooldown: halving the largest number that Kubernetes has takes 31 minutes.
 const LONGEST: Duration = Duration::from_hours(1);
 
@@ -54,7 +56,7 @@ pub(super) fn timelines(plan: &Plan<'_>, config: &Config, demand: &Measure) -> V
     }
     let most = demand.jobs(max);
     let (full, one) = (demand.value(most), demand.value(1));
-    let play = |from, before, value| play(plan, config, from, before, value);
+    let course = |from, before, value| play(plan, config, from, before, value);
     let resting = if min == 0 { 0.0 } else { one };
     let mut timelines = vec![
         Timeline {
@@ -64,19 +66,19 @@ pub(super) fn timelines(plan: &Plan<'_>, config: &Config, demand: &Measure) -> V
                 counted(most, "job"),
                 counted(min, "replica")
             ),
-            moments: play(min, resting, full),
+            moments: course(min, resting, full),
         },
         Timeline {
             name: "lower",
             title: format!("Demand falls to 1 job, from {}", counted(max, "replica")),
-            moments: play(max, full, one),
+            moments: course(max, full, one),
         },
     ];
     if min == 0 {
         timelines.push(Timeline {
             name: "quiet",
             title: format!("Demand ends, from {}", counted(max, "replica")),
-            moments: play(max, full, 0.0),
+            moments: course(max, full, 0.0),
         });
     }
     timelines
@@ -89,7 +91,7 @@ fn play(plan: &Plan<'_>, config: &Config, from: u32, before: f64, value: f64) ->
         .scale_to_zero
         .map_or(Duration::ZERO, |zero| zero.cooldown);
     let end = settle + plan.scale_down.window + cooldown + LONGEST;
-    let mut control_loop = ControlLoop::new(config.clone(), POLL_PHASE, SYNC_PERIOD - SYNC_AHEAD);
+    let mut control_loop = ControlLoop::new(config.clone(), POLL_PHASE, FIRST_SYNC);
     let mut replicas = from;
     let mut moments = Vec::new();
     let mut time = POLL_PHASE;
@@ -153,17 +155,93 @@ fn reason_of(plan: &Plan<'_>, before: u32, step: &crate::control_loop::Step) -> 
     let grew = step.replicas > before;
     match step.hpa.map(|decision| decision.reason) {
         Some(hpa::Reason::Policy) if grew && step.replicas - before == up.pods => {
-            format!("HPA: {} pods each {}", up.pods, short(up.period))
+            format!("HPA: {} pods per {}", up.pods, short(up.period))
         }
         Some(hpa::Reason::Policy) if grew => {
-            format!("HPA: {} % each {}", up.percent, short(up.period))
+            format!("HPA: {} % per {}", up.percent, short(up.period))
         }
-        Some(hpa::Reason::Policy) => format!("HPA: {} % each {}", down.percent, short(down.period)),
+        Some(hpa::Reason::Policy) => format!("HPA: {} % per {}", down.percent, short(down.period)),
         Some(hpa::Reason::Max) => "HPA: the largest number".to_owned(),
         Some(hpa::Reason::Min) => "HPA: the smallest number".to_owned(),
         Some(
             hpa::Reason::Asked | hpa::Reason::Window | hpa::Reason::Off | hpa::Reason::NoMetric,
         )
         | None => "HPA: what is asked for".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::tests::worker;
+    use crate::plan::plan;
+
+    /// The seconds and replicas of a course.
+    fn course(fields: &str, name: &str) -> Vec<(u64, u32)> {
+        let workload = worker(fields);
+        let plan = plan(&workload);
+        let timelines = timelines(&plan, &Config::of(&plan), &Measure::of(&plan));
+        let timeline = timelines.iter().find(|timeline| timeline.name == name);
+        let moments = timeline.map(|timeline| timeline.moments.as_slice());
+        let moments = moments.unwrap_or_default().iter();
+        moments
+            .map(|moment| (moment.seconds, moment.replicas))
+            .collect()
+    }
+
+    #[test]
+    fn a_burst_rises_by_pods_first_and_then_by_doubling() {
+        let steps = [(0, 1), (15, 11), (30, 22), (45, 44), (60, 50)];
+        assert_eq!(
+            course("queues: [a], replicas: {min: 0, max: 50}", "burst"),
+            steps
+        );
+        // From one on, the look that sees it acts.
+        let steps = [(0, 11), (15, 22), (30, 44), (45, 50)];
+        assert_eq!(
+            course("queues: [a], replicas: {min: 1, max: 50}", "burst"),
+            steps
+        );
+    }
+
+    #[test]
+    fn lower_demand_halves_each_minute_after_the_window_and_ends_at_one_or_at_min() {
+        let steps = [(0, 50), (105, 25), (165, 12), (225, 6), (285, 3), (345, 1)];
+        assert_eq!(
+            course("queues: [a], replicas: {min: 0, max: 50}", "lower"),
+            steps
+        );
+        let steps = [(0, 50), (285, 25), (345, 12), (405, 6), (465, 5)];
+        let fields = "queues: [a], replicas: {min: 5, max: 50}, job: {longest: 1m}";
+        assert_eq!(course(fields, "lower"), steps);
+    }
+
+    #[test]
+    fn no_demand_takes_all_that_are_left_when_the_cooldown_is_over() {
+        let steps = [(0, 50), (105, 0)];
+        assert_eq!(
+            course("queues: [a], replicas: {min: 0, max: 50}", "quiet"),
+            steps
+        );
+        let steps = [(0, 50), (105, 25), (165, 12), (225, 6), (285, 0)];
+        assert_eq!(
+            course(
+                "queues: [a], replicas: {min: 0, max: 50}, idleAfter: 5m",
+                "quiet"
+            ),
+            steps
+        );
+        assert_eq!(
+            course("queues: [a], replicas: {min: 1, max: 50}", "quiet"),
+            []
+        );
+    }
+
+    #[test]
+    fn a_fixed_number_has_no_course() {
+        assert_eq!(
+            course("queues: [a], replicas: {min: 3, max: 3}", "burst"),
+            []
+        );
     }
 }
