@@ -65,6 +65,22 @@ fn every_example_is_explained_word_for_word() {
 }
 
 #[test]
+fn the_readme_shows_what_its_spec_is_explained_as() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let block = |beginning: &str| {
+        let blocks = readme
+            .split("```")
+            .map(|block| block.trim_start_matches("yaml"));
+        let mut blocks = blocks.map(|block| block.trim_start_matches('\n'));
+        blocks.find(|block| block.starts_with(beginning)).unwrap()
+    };
+    let output = program(&["-"], block("apiVersion: bullmq-keda/v1"), "C.UTF-8").unwrap();
+    let page = text(&output.stdout);
+    assert!(page.contains(block("A burst of")), "{page}");
+}
+
+#[test]
 fn in_a_locale_without_utf_8_the_page_is_ascii() {
     let output = program(&["-"], GOOD, "C").unwrap();
     let page = text(&output.stdout);

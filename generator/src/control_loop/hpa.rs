@@ -172,6 +172,22 @@ impl Config {
     }
 }
 
+impl Config {
+    /// How many replicas the metrics ask for together: the most. None if that cannot be said.
+    pub fn asked(&self, pods: Pods, metrics: &[Option<Decimal>]) -> Option<u32> {
+        let mut most = 0;
+        let mut missing = 0;
+        for (index, target) in self.targets.iter().enumerate() {
+            match metrics.get(index).copied().flatten() {
+                Some(value) => most = most.max(self.proposal(*target, value, pods)),
+                None => missing += 1,
+            }
+        }
+        let all = missing == self.targets.len();
+        (!all && (missing == 0 || most >= pods.wanted)).then_some(most)
+    }
+}
+
 /// The pods of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pods {
@@ -269,7 +285,7 @@ impl Autoscaler {
                 reason: Reason::Min,
             }
         } else {
-            let Some(asked) = asked(config, pods, metrics) else {
+            let Some(asked) = config.asked(pods, metrics) else {
                 return Decision {
                     replicas: current,
                     reason: Reason::NoMetric,
@@ -440,20 +456,6 @@ impl Autoscaler {
 enum Direction {
     Up,
     Down,
-}
-
-/// What the metrics ask for together: the most. None if that cannot be said.
-fn asked(config: &Config, pods: Pods, metrics: &[Option<Decimal>]) -> Option<u32> {
-    let mut most = 0;
-    let mut missing = 0;
-    for (index, target) in config.targets.iter().enumerate() {
-        match metrics.get(index).copied().flatten() {
-            Some(value) => most = most.max(config.proposal(*target, value, pods)),
-            None => missing += 1,
-        }
-    }
-    let all = missing == config.targets.len();
-    (!all && (missing == 0 || most >= pods.wanted)).then_some(most)
 }
 
 /// In thousandths, as the controller calculates.

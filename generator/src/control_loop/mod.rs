@@ -86,6 +86,36 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Where KEDA and the HPA go from here, once every window, policy and cooldown has let them.
+    pub fn destination(&self, pods: Pods, answers: &[Answer]) -> u32 {
+        let triggers = self.keda.triggers.iter().enumerate();
+        let answer = |index: usize| answers.get(index).copied().unwrap_or(Answer::Error);
+        let (mut active, mut error) = (false, false);
+        let mut metrics = Vec::new();
+        for (index, trigger) in triggers {
+            metrics.push(match answer(index) {
+                Answer::Value(value) => {
+                    active |= value > trigger.activation;
+                    Some(keda::reported(value))
+                }
+                Answer::Error => {
+                    error = true;
+                    None
+                }
+            });
+        }
+        if active {
+            let asked = self.hpa.asked(pods, &metrics).unwrap_or(pods.wanted);
+            asked.clamp(self.hpa.min, self.hpa.max)
+        } else if error {
+            pods.wanted
+        } else {
+            self.keda.idle.unwrap_or(self.keda.min)
+        }
+    }
+}
+
 /// What there is to be seen at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
@@ -230,6 +260,27 @@ mod tests {
         let quiet = |second| Answer::Value(if second < 100 { 150.0 } else { 0.0 });
         // Last active at 90, and 90 + 120 is not yet later than the poll at 210.
         assert_eq!(changes(config(0), 15, quiet), [(240, 0)]);
+    }
+
+    #[test]
+    fn the_destination_is_what_is_asked_for_within_the_bounds() {
+        for (answer, replicas, expected) in [
+            (Answer::Value(0.0), 3, 0),
+            (Answer::Value(1.0), 0, 1),
+            (Answer::Value(60.0), 0, 6),
+            (Answer::Value(64.0), 6, 6),
+            (Answer::Value(67.0), 6, 7),
+            (Answer::Value(900.0), 6, 20),
+            (Answer::Error, 6, 6),
+            (Answer::Error, 0, 0),
+        ] {
+            let destination = config(0).destination(Pods::settled(replicas), &[answer]);
+            assert_eq!(destination, expected, "{answer:?} at {replicas}");
+        }
+        assert_eq!(
+            config(4).destination(Pods::settled(9), &[Answer::Value(0.0)]),
+            4
+        );
     }
 
     #[test]

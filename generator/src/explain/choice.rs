@@ -98,7 +98,7 @@ fn of_the_query(plan: &Plan<'_>) -> Vec<Choice> {
         choices.push(choice(
             "average of active jobs",
             "5m".to_owned(),
-            "over 1m it costs 4 to 13 % more pods, over 10m it gains nothing",
+            "over 1m it costs 4 to 13% more pods, over 10m it gains nothing",
             SIMULATED,
         ));
         choices.push(choice(
@@ -121,7 +121,7 @@ fn of_the_hpa(plan: &Plan<'_>) -> Vec<Choice> {
         choice(
             "scaleUp",
             format!(
-                "{} pods or {} % per {}",
+                "{} pods or {}% per {}",
                 up.pods,
                 up.percent,
                 short(up.period)
@@ -137,7 +137,7 @@ fn of_the_hpa(plan: &Plan<'_>) -> Vec<Choice> {
         ),
         choice(
             "scaleDown policy",
-            format!("{} % per {}", down.percent, short(down.period)),
+            format!("{}% per {}", down.percent, short(down.period)),
             "a guard against a wrong metric that costs nothing in a healthy loop",
             SIMULATED,
         ),

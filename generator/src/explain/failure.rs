@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::words::float;
 use super::{counted, short};
-use crate::control_loop::hpa::{Pods, SYNC_PERIOD};
+use crate::control_loop::hpa::{Pods, Target};
 use crate::control_loop::keda::Answer;
 use crate::control_loop::{Config, ControlLoop, Observation};
 use crate::plan::Plan;
@@ -189,26 +190,25 @@ impl Worker<'_> {
             }
             return text;
         };
-        let (min, from) = (
-            self.plan.workload.replicas.min(),
-            self.plan.workload.replicas.min().max(1),
-        );
-        let running = outage(self.plan, self.config, from);
+        let min = self.plan.workload.replicas.min();
+        let running = outage(self.plan, self.config, min.max(1));
+        let some = counted(min.max(1), "replica");
         let mut text = match running.first {
-            Some(first) => format!(
-                "From {} it goes on after about {}, to {} in the end.",
-                counted(from, "replica"),
-                short(first),
+            Some((soonest, latest)) => format!(
+                "From {some} it goes on after {} to {}, to {} in the end.",
+                short(soonest),
+                short(latest),
                 running.replicas
             ),
-            None => format!("From {} nothing changes.", counted(from, "replica")),
+            None => format!("From {some} nothing changes."),
         };
         if min == 0 {
             let asleep = outage(self.plan, self.config, 0);
-            if let Some(first) = asleep.first {
+            if let Some((soonest, latest)) = asleep.first {
                 text = format!(
-                    "{text} At 0 it wakes after about {}, and goes to {}: the fallback counts as activity.",
-                    short(first),
+                    "{text} At 0 it wakes after {} to {}, and goes to {}: the fallback counts as activity.",
+                    short(soonest),
+                    short(latest),
                     asleep.replicas
                 );
             }
@@ -217,40 +217,83 @@ impl Worker<'_> {
     }
 }
 
+/// How long is waited for the first change, in seconds. The fourth failure comes after a minute at the latest.
+const LONGEST_PATIENCE: u64 = 90;
+
 /// How an outage of all metrics ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Outage {
     /// The replicas, half an hour later.
     replicas: u32,
-    /// When the number first changed, if it did.
-    first: Option<Duration>,
+    /// When the number first changed, if it did, at the soonest and at the latest.
+    first: Option<(Duration, Duration)>,
 }
 
-/// Plays half an hour without any answer.
+/// Plays half an hour without any answer, and how it begins at several phases of poll and look.
 fn outage(plan: &Plan<'_>, config: &Config, from: u32) -> Outage {
-    let mut control_loop = ControlLoop::new(config.clone(), Duration::ZERO, SYNC_PERIOD);
-    let answers = vec![Answer::Error; plan.triggers.len()];
+    let half_an_hour = 1800;
+    let (replicas, _) = play(plan, config, from, (15, 0), half_an_hour);
+    // The HPA looks just after a poll, between two, just before one, and with one.
+    let phases = [1, 8, 14, 15].into_iter();
+    let phases = phases.flat_map(|first_sync| (0..30).map(move |at| (first_sync, at)));
+    let first = phases.filter_map(|(first_sync, at)| {
+        let (_, first) = play(plan, config, from, (first_sync, at), at + LONGEST_PATIENCE);
+        Some(Duration::from_secs(first?.checked_sub(at)?))
+    });
+    Outage {
+        replicas,
+        first: first.fold(None, |range, first| {
+            let (soonest, latest) = range.unwrap_or((first, first));
+            Some((soonest.min(first), latest.max(first)))
+        }),
+    }
+}
+
+/// Plays so many seconds, with the HPA's first look and the beginning of the outage at these: the replicas in the end, and when their
+/// number first changed.
+fn play(
+    plan: &Plan<'_>,
+    config: &Config,
+    from: u32,
+    (first_sync, outage): (u64, u64),
+    seconds: u64,
+) -> (u32, Option<u64>) {
+    let first_sync = Duration::from_secs(first_sync);
+    let mut control_loop = ControlLoop::new(config.clone(), Duration::ZERO, first_sync);
+    // What leaves the number as it is.
+    let steady = Answer::Value(match config.hpa.targets.first() {
+        Some(Target::AverageValue(threshold)) if from > 0 => {
+            f64::from(from) * float(threshold.thousandths()) / 1000.0
+        }
+        Some(_) | None => 0.0,
+    });
     let mut replicas = from;
     let mut first = None;
-    for tick in 0..1800 {
-        let now = Duration::from_secs(tick);
+    for second in 0..seconds {
+        let answer = if second < outage {
+            steady
+        } else {
+            Answer::Error
+        };
         let seen = Observation {
             pods: Pods::settled(replicas),
-            answers: &answers,
+            answers: &vec![answer; plan.triggers.len()],
         };
-        let next = control_loop.step(now, &seen).replicas;
+        let next = control_loop
+            .step(Duration::from_secs(second), &seen)
+            .replicas;
         if next != replicas && first.is_none() {
-            first = Some(now);
+            first = Some(second);
         }
         replicas = next;
     }
-    Outage { replicas, first }
+    (replicas, first)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control_loop::hpa::{Autoscaler, Reason};
+    use crate::control_loop::hpa::{Autoscaler, Reason, SYNC_PERIOD};
     use crate::control_loop::keda::Operator;
     use crate::explain::tests::worker;
     use crate::plan::plan;
@@ -330,13 +373,13 @@ mod tests {
         let fields = "queues: [a], replicas: {min: 0, max: 20}, onMetricsLoss: {replicas: 5}";
         assert_eq!(
             effect(fields, "metrics, for long"),
-            "From 1 replica it goes on after about 30s, to 5 in the end. At 0 it wakes after about 45s, and goes to 5: \
+            "From 1 replica it goes on after 15s to 43s, to 5 in the end. At 0 it wakes after 45s to 59s, and goes to 5: \
              the fallback counts as activity. More than 5 stay."
         );
         let fields = "queues: [a], replicas: {min: 2, max: 20}, onMetricsLoss: {replicas: 5}";
         assert_eq!(
             effect(fields, "metrics, for long"),
-            "From 2 replicas it goes on after about 30s, to 5 in the end. More than 5 stay."
+            "From 2 replicas it goes on after 30s to 44s, to 5 in the end. More than 5 stay."
         );
     }
 

@@ -173,13 +173,13 @@ fn hpa(plan: &Plan<'_>, config: &Config) -> Hpa {
             })
             .collect(),
         scale_up: format!(
-            "at once, by {} pods or {} % per {}, whichever is more",
+            "at once, by {} pods or {}% per {}, whichever is more",
             up.pods,
             up.percent,
             short(up.period)
         ),
         scale_down: format!(
-            "to the most that was asked for in the last {}, by at most {} % per {}",
+            "to the most that was asked for in the last {}, by at most {}% per {}",
             short(down.window),
             down.percent,
             short(down.period)
@@ -193,7 +193,7 @@ fn hpa(plan: &Plan<'_>, config: &Config) -> Hpa {
 }
 
 fn percent(fraction: f64) -> String {
-    format!("{} %", (fraction * 1000.0).round() / 10.0)
+    format!("{}%", (fraction * 1000.0).round() / 10.0)
 }
 
 /// A time as people write it, without what is below a second.
@@ -310,7 +310,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
+        #![proptest_config(ProptestConfig::with_cases(24))]
 
         #[test]
         fn every_row_of_the_backlog_is_where_the_loop_ends(workload in any_worker(), from in 0..200_u32) {

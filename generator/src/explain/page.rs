@@ -170,7 +170,8 @@ impl Page {
         let options = textwrap::Options::new(self.screen.columns())
             .initial_indent(first)
             .subsequent_indent(others)
-            .break_words(false);
+            .break_words(false)
+            .word_splitter(textwrap::WordSplitter::NoHyphenation);
         for line in textwrap::wrap(text, options) {
             let _ = writeln!(self.text, "{}", line.trim_end());
         }

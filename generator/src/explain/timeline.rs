@@ -158,9 +158,9 @@ fn reason_of(plan: &Plan<'_>, before: u32, step: &crate::control_loop::Step) -> 
             format!("HPA: {} pods per {}", up.pods, short(up.period))
         }
         Some(hpa::Reason::Policy) if grew => {
-            format!("HPA: {} % per {}", up.percent, short(up.period))
+            format!("HPA: {}% per {}", up.percent, short(up.period))
         }
-        Some(hpa::Reason::Policy) => format!("HPA: {} % per {}", down.percent, short(down.period)),
+        Some(hpa::Reason::Policy) => format!("HPA: {}% per {}", down.percent, short(down.period)),
         Some(hpa::Reason::Max) => "HPA: the largest number".to_owned(),
         Some(hpa::Reason::Min) => "HPA: the smallest number".to_owned(),
         Some(
