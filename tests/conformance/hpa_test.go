@@ -155,11 +155,11 @@ type sequenceCase struct {
 	TargetMilli   int64 `json:"targetMilli"`
 	StartReplicas int32 `json:"startReplicas"`
 	// One every 15 seconds.
-	Syncs []sync `json:"syncs"`
+	Syncs []round `json:"syncs"`
 }
 
-// sync is one round of the autoscaler.
-type sync struct {
+// round is one sync of the autoscaler.
+type round struct {
 	// The metric's value in thousandths; without it the metric is an error.
 	ValueMilli *int64 `json:"valueMilli,omitempty"`
 	// What KEDA set the replicas to just before.
@@ -169,25 +169,25 @@ type sync struct {
 }
 
 // rounds are so many syncs with one value.
-func rounds(count int, value int64) []sync {
-	syncs := make([]sync, count)
+func rounds(count int, value int64) []round {
+	syncs := make([]round, count)
 	for index := range syncs {
 		syncs[index].ValueMilli = &value
 	}
 	return syncs
 }
 
-func then(parts ...[]sync) []sync {
-	var syncs []sync
+func then(parts ...[]round) []round {
+	var syncs []round
 	for _, part := range parts {
 		syncs = append(syncs, part...)
 	}
 	return syncs
 }
 
-func failing(count int) []sync { return make([]sync, count) }
+func failing(count int) []round { return make([]round, count) }
 
-func set(replicas int32, syncs []sync) []sync {
+func set(replicas int32, syncs []round) []round {
 	syncs[0].Set = &replicas
 	return syncs
 }
