@@ -7,6 +7,7 @@ import (
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	scalefake "k8s.io/client-go/scale/fake"
@@ -30,12 +31,6 @@ type cluster struct {
 // newCluster has a Deployment with these replicas (nil: not written) and pods of which some are ready.
 func newCluster(t *testing.T, replicas *int32, readyPods int, objects ...client.Object) *cluster {
 	t.Helper()
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, kedav1alpha1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			t.Fatal(err)
-		}
-	}
 	result := &cluster{scales: &scalefake.FakeScaleClient{}}
 	// The API server's default: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/deployment-v1/.
 	result.replicas = 1
@@ -52,7 +47,10 @@ func newCluster(t *testing.T, replicas *int32, readyPods int, objects ...client.
 	for number := range readyPods {
 		objects = append(objects, pod(number, true))
 	}
-	result.client = clientfake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&kedav1alpha1.ScaledObject{}).Build()
+	var err error
+	if result.client, err = fakeClient(objects...); err != nil {
+		t.Fatal(err)
+	}
 	scale := func() *autoscalingv1.Scale {
 		return &autoscalingv1.Scale{
 			ObjectMeta: metav1.ObjectMeta{Name: "worker", Namespace: "shop"},
@@ -67,6 +65,41 @@ func newCluster(t *testing.T, replicas *int32, readyPods int, objects ...client.
 		return true, scale(), nil
 	})
 	return result
+}
+
+// scheme has Kubernetes' kinds and KEDA's.
+func scheme() (*runtime.Scheme, error) {
+	result := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(result); err != nil {
+		return nil, err
+	}
+	return result, kedav1alpha1.AddToScheme(result)
+}
+
+func fakeClient(objects ...client.Object) (client.Client, error) {
+	known, err := scheme()
+	if err != nil {
+		return nil, err
+	}
+	return clientfake.NewClientBuilder().WithScheme(known).WithObjects(objects...).WithStatusSubresource(&kedav1alpha1.ScaledObject{}).Build(), nil
+}
+
+// typed is an object of a kind that the scheme knows.
+func typed(t *testing.T, fields map[string]any) client.Object {
+	t.Helper()
+	known, err := scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	object := &unstructured.Unstructured{Object: fields}
+	result, err := known.New(object.GroupVersionKind())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(fields, result); err != nil {
+		t.Fatal(err)
+	}
+	return result.(client.Object)
 }
 
 // scaledObject is one for the Deployment, with a prometheus trigger.
