@@ -2,7 +2,7 @@
 //!
 //! A port of what its controller does with external metrics, in its own order and with its own floating-point arithmetic, because
 //! the interesting cases lie on the edges: a ratio of exactly 1.1, a share of pods that is rounded, an event that is exactly as old as
-//! a policy's period. Held against the controller's own code by the vectors in `tests/vectors/hpa.jsonl`.
+//! a policy's period. Held against the controller's own code by the vectors in `tests/conformance`.
 //!
 //! Source: `reconcileAutoscaler` and what it calls in
 //! <https://github.com/kubernetes/kubernetes/blob/v1.35.5/pkg/controller/podautoscaler/horizontal.go>, and

@@ -124,6 +124,11 @@ impl Operator {
         }
     }
 
+    /// When a trigger was last seen to be active (`status.lastActiveTime`), if ever.
+    pub const fn last_active(&self) -> Option<Duration> {
+        self.last_active
+    }
+
     /// One poll, with an answer for each trigger.
     pub fn poll(
         &mut self,
