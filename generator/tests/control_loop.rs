@@ -270,7 +270,7 @@ fn every_poll_decides_as_kedas_own_loop() {
         target: Target::AverageValue(milli(1000)),
         activation: 0.0,
     };
-    let now = Duration::from_secs(100_000);
+    let created = Duration::from_secs(100_000);
     let mut played = 0;
     // What the annotations do is not modelled.
     let cases = cases::<DecisionCase>("decisions").unwrap();
@@ -279,8 +279,8 @@ fn every_poll_decides_as_kedas_own_loop() {
             min: case.min.unwrap_or(0),
             idle: case.idle,
             polling_interval: Duration::from_secs(30),
-            cooldown: Duration::from_secs(300),
-            initial_cooldown: Duration::from_secs(60),
+            cooldown: Duration::from_mins(5),
+            initial_cooldown: Duration::from_mins(1),
             fallback: case.fallback.map(|replicas| Fallback {
                 // The vectors say of each trigger what it is in the end.
                 failure_threshold: 1000,
@@ -289,10 +289,11 @@ fn every_poll_decides_as_kedas_own_loop() {
             }),
             triggers: vec![trigger; 2],
         };
-        let ago = |seconds| now - Duration::from_secs(seconds);
-        let mut operator = Operator::new(&config, ago(case.since_created));
+        let now = created + Duration::from_secs(case.since_created);
+        let mut operator = Operator::new(&config, created);
         if let Some(seconds) = case.since_active {
-            operator.poll(&config, ago(seconds), 100, &[Answer::Value(1.0); 2]);
+            let active = now.checked_sub(Duration::from_secs(seconds)).unwrap();
+            operator.poll(&config, active, 100, &[Answer::Value(1.0); 2]);
         }
         let answers = [
             Answer::Value(f64::from(u8::from(case.active))),
