@@ -19,6 +19,7 @@ pub mod spec;
 pub mod workload;
 
 use document::Dialect;
+use output::{Generated, Origin, Worker};
 use problem::{Problem, Source};
 
 /// One input as it was read, not yet known to be text.
@@ -54,13 +55,22 @@ pub enum Error {
 ///
 /// [`Error::Invalid`] with every problem of every input, [`Error::Output`] if a manifest does not become YAML.
 pub fn generate(inputs: Vec<Input>) -> Result<String, Error> {
+    Ok(output::yaml(&compile(inputs)?)?)
+}
+
+/// Makes the manifests of all specs, to be printed in any form.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] with every problem of every input.
+pub fn compile(inputs: Vec<Input>) -> Result<Generated, Error> {
     let mut problems = Vec::new();
     let mut sources = Vec::new();
     let mut specs = Vec::new();
-    let mut names = Vec::new();
+    let mut origins = Vec::new();
     for (index, input) in inputs.into_iter().enumerate() {
-        names.push(input.short_name);
         let (text, problem) = document::decode(input.bytes, index);
+        origins.push(Origin::new(&input.short_name, &text));
         let documents = match problem {
             None => document::read(&text, index, Dialect::SPEC),
             Some(problem) => problem.into(),
@@ -85,7 +95,10 @@ pub fn generate(inputs: Vec<Input>) -> Result<String, Error> {
     let plans: Vec<_> = workloads.iter().map(plan::plan).collect();
     problems.extend(plans.iter().filter_map(plan::too_long));
     if problems.is_empty() {
-        return Ok(output::yaml(&plans, &names)?);
+        return Ok(Generated {
+            workers: plans.iter().map(Worker::of).collect(),
+            origins,
+        });
     }
     let problems = problem::in_order(problems);
     Err(Error::Invalid { problems, sources })
