@@ -495,14 +495,19 @@ impl Body<'_> {
 }
 
 /// Puts a text under a key, or a key within a key.
-fn under(key: &str, text: &str) -> String {
+fn under(key: &str, text: &str) -> Result<String, Error> {
     let parts: Vec<&str> = key.split('.').collect();
     let mut out = String::new();
     for (depth, part) in parts.iter().enumerate() {
+        // A key such as `on` needs its quotes, and one that needs none has none.
+        let part = serde_saphyr::to_string(part).map_err(|source| Error::Yaml {
+            what: format!("the key `{key}`"),
+            source,
+        })?;
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "{}{part}:", "  ".repeat(depth));
+        let _ = writeln!(out, "{}{}:", "  ".repeat(depth), part.trim_end());
     }
-    out + &indented(text, 2 * parts.len())
+    Ok(out + &indented(text, 2 * parts.len()))
 }
 
 /// The values of the template, as they are built in.
@@ -524,7 +529,7 @@ pub(super) fn values(generated: &Generated, key: &str) -> Result<String, Error> 
             "enabled: true\nserverAddress: \"\"\nworkers:\n{}",
             indented(&workers, 2)
         ),
-    ));
+    )?);
     Ok(out)
 }
 
@@ -593,5 +598,5 @@ pub(super) fn values_with_manifests(generated: &Generated, key: &str) -> Result<
             let _ = write!(list, "- {}", item.trim_start());
         }
     }
-    Ok(comment(&generated.header()) + &under(key, &list))
+    Ok(comment(&generated.header()) + &under(key, &list)?)
 }
