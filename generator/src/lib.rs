@@ -24,6 +24,7 @@ pub mod workload;
 
 use document::Dialect;
 use explain::Explanation;
+use output::{Generated, Origin, Worker};
 use problem::{Problem, Source};
 use workload::Workload;
 
@@ -60,9 +61,21 @@ pub enum Error {
 ///
 /// [`Error::Invalid`] with every problem of every input, [`Error::Output`] if a manifest does not become YAML.
 pub fn generate(inputs: Vec<Input>) -> Result<String, Error> {
-    let (workloads, names) = workloads(inputs)?;
-    let plans: Vec<_> = workloads.iter().map(plan::plan).collect();
-    Ok(output::yaml(&plans, &names)?)
+    Ok(output::yaml(&compile(inputs)?)?)
+}
+
+/// Makes the manifests of all specs, to be printed in any form.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] with every problem of every input.
+pub fn compile(inputs: Vec<Input>) -> Result<Generated, Error> {
+    let (workloads, origins) = workloads(inputs)?;
+    let plans = workloads.iter().map(plan::plan);
+    Ok(Generated {
+        workers: plans.map(|plan| Worker::of(&plan)).collect(),
+        origins,
+    })
 }
 
 /// Explains what the manifests of all specs will do.
@@ -76,15 +89,15 @@ pub fn explain(inputs: Vec<Input>) -> Result<Vec<Explanation>, Error> {
     Ok(plans.map(|plan| explain::explain(&plan)).collect())
 }
 
-/// The workers of all specs, each known to have a plan, and the names of the specs.
-fn workloads(inputs: Vec<Input>) -> Result<(Vec<Workload>, Vec<String>), Error> {
+/// The workers of all specs, each known to have a plan, and where they come from.
+fn workloads(inputs: Vec<Input>) -> Result<(Vec<Workload>, Vec<Origin>), Error> {
     let mut problems = Vec::new();
     let mut sources = Vec::new();
     let mut specs = Vec::new();
-    let mut names = Vec::new();
+    let mut origins = Vec::new();
     for (index, input) in inputs.into_iter().enumerate() {
-        names.push(input.short_name);
         let (text, problem) = document::decode(input.bytes, index);
+        origins.push(Origin::new(&input.short_name, &text));
         let documents = match problem {
             None => document::read(&text, index, Dialect::SPEC),
             Some(problem) => problem.into(),
@@ -109,7 +122,7 @@ fn workloads(inputs: Vec<Input>) -> Result<(Vec<Workload>, Vec<String>), Error> 
     let plans = workloads.iter().map(plan::plan);
     problems.extend(plans.filter_map(|plan| plan::too_long(&plan)));
     if problems.is_empty() {
-        return Ok((workloads, names));
+        return Ok((workloads, origins));
     }
     let problems = problem::in_order(problems);
     Err(Error::Invalid { problems, sources })

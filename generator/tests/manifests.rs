@@ -642,7 +642,13 @@ fn anchors_and_aliases_are_followed() {
         .replace("name: worker", "name: &n worker")
         .replace("[\"a\"", "[*n");
     let plain = good.replace("[\"a\"", "[worker");
-    assert_eq!(generated(&aliased).unwrap(), generated(&plain).unwrap());
+    // The header tells the specs apart by their digests.
+    let documents = |spec: &str| {
+        let yaml = generated(spec).unwrap();
+        let (_, documents) = yaml.split_once("---\n").unwrap();
+        documents.to_owned()
+    };
+    assert_eq!(documents(&aliased), documents(&plain));
 }
 
 #[test]

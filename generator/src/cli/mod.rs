@@ -1,31 +1,65 @@
 //! The command line: what was typed, read and answered. One file a verb; every stream is an argument, so that tests can be the
 //! terminal.
 
+mod completions;
 mod explain;
 mod generate;
 mod input;
+mod man;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::explain::Screen;
 
 /// Turns a short spec of BullMQ workers into KEDA ScaledObjects.
 #[derive(Debug, Parser)]
-#[command(name = "bullmq-keda", version, arg_required_else_help = true)]
+#[command(name = "bullmq-keda", version, arg_required_else_help = true, after_help = AFTER_HELP)]
 struct Args {
     #[command(subcommand)]
     verb: Verb,
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true)]
+    quiet: bool,
 }
+
+/// For somebody who has this program and nothing else.
+const AFTER_HELP: &str = "\
+A first spec, spec.yaml:
+  apiVersion: bullmq-keda/v1
+  prometheus: {serverAddress: \"http://prometheus.monitoring.svc:9090\"}
+  workers:
+    - name: email                        # of the ScaledObject
+      namespace: shop
+      target: {name: email-worker}       # the Deployment
+      queues: [email]
+      concurrency: 10                    # jobs in one replica at once
+      replicas: {min: 0, max: 20}
+
+Examples:
+  bullmq-keda generate spec.yaml
+  bullmq-keda generate spec.yaml | kubectl apply -f -
+  bullmq-keda help generate
+
+Exit codes:
+  0  done; nothing to tell
+  1  a spec is wrong, or --check found a difference
+  2  wrong usage, or a file could not be read or written
+
+Environment:
+  NO_COLOR  if set and not empty, nothing is coloured";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     Generate(generate::Args),
     Explain(explain::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// How a run ended.
@@ -35,6 +69,8 @@ pub enum Outcome {
     Made,
     /// A spec is wrong, and nothing was written.
     Invalid,
+    /// What is there differs from what was asked to be there.
+    Differs,
     /// The command line was wrong.
     Usage,
 }
@@ -43,7 +79,7 @@ impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Made => Self::SUCCESS,
-            Outcome::Invalid => Self::from(1),
+            Outcome::Invalid | Outcome::Differs => Self::from(1),
             Outcome::Usage => Self::from(2),
         }
     }
@@ -53,7 +89,7 @@ impl From<Outcome> for ExitCode {
 pub struct Streams<'s> {
     /// Read if a spec is `-`.
     pub stdin: &'s mut dyn Read,
-    /// What was asked for: manifests, explanations, help, version; and nothing else.
+    /// What was asked for: manifests, differences, explanations, help, version; and nothing else.
     pub stdout: &'s mut dyn Write,
     /// Everything else.
     pub stderr: &'s mut dyn Write,
@@ -73,23 +109,41 @@ pub fn run(
     streams: &mut Streams<'_>,
 ) -> anyhow::Result<Outcome> {
     match Args::try_parse_from(args) {
-        Ok(Args { verb }) => match verb {
-            Verb::Generate(args) => generate::run(&args, streams),
+        Ok(Args { verb, quiet }) => match verb {
+            Verb::Generate(args) => generate::run(&args, quiet, streams),
             Verb::Explain(args) => explain::run(&args, streams),
+            Verb::Completions(args) => completions::run(&args, streams),
+            Verb::Man(args) => man::run(&args, streams),
         },
-        Err(error) => {
-            let text = error.render();
-            if !error.use_stderr() {
-                write!(streams.stdout, "{text}").context("cannot write to stdout")?;
-                return Ok(Outcome::Made);
-            }
-            let text = if streams.colour {
-                text.ansi().to_string()
-            } else {
-                text.to_string()
-            };
-            write!(streams.stderr, "{text}").context("cannot write to stderr")?;
-            Ok(Outcome::Usage)
-        }
+        Err(error) => tell_usage(&error, streams),
+    }
+}
+
+/// Tells what the command line lacks, or the help or version that it asked for.
+fn tell_usage(error: &clap::Error, streams: &mut Streams<'_>) -> anyhow::Result<Outcome> {
+    let text = error.render();
+    let for_stdout = !error.use_stderr();
+    let text = if streams.colour && !for_stdout {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    };
+    // What ends in examples ends without a line's end.
+    let text = format!("{}\n", text.trim_end_matches('\n'));
+    if for_stdout {
+        write!(streams.stdout, "{text}").context("cannot write to stdout")?;
+        return Ok(Outcome::Made);
+    }
+    write!(streams.stderr, "{text}").context("cannot write to stderr")?;
+    Ok(Outcome::Usage)
+}
+
+/// What is wrong with flags of a verb that are right one by one, in the words of those that are not.
+fn usage_error(verb: &str, kind: ErrorKind, message: &str) -> clap::Error {
+    let mut command = Args::command();
+    command.build();
+    match command.find_subcommand_mut(verb) {
+        Some(verb) => verb.error(kind, message),
+        None => command.error(kind, message),
     }
 }

@@ -126,13 +126,16 @@ struct PrometheusMetadata {
 }
 
 impl ScaledObject {
+    /// The kind, as Kubernetes knows it.
+    pub const KIND: &'static str = "ScaledObject";
+
     /// The ScaledObject of a plan.
     pub fn of(plan: &Plan<'_>) -> Self {
         let workload = plan.workload;
         let zero = plan.scale_to_zero;
         Self {
             api_version: "keda.sh/v1alpha1",
-            kind: "ScaledObject",
+            kind: Self::KIND,
             metadata: Metadata {
                 name: workload.name.clone(),
                 namespace: workload.namespace.clone(),
@@ -162,6 +165,18 @@ impl ScaledObject {
                     .collect(),
             },
         }
+    }
+}
+
+impl ScaledObject {
+    /// See [`super::Manifest::without_braces`]. In PromQL two braces in a row stand in a text only, and there the second can be written
+    /// by its code.
+    pub(super) fn without_braces(mut self) -> Self {
+        for trigger in &mut self.spec.triggers {
+            let LitString(query) = &mut trigger.metadata.query;
+            *query = query.replace("{{", r"{\x7b");
+        }
+        self
     }
 }
 
