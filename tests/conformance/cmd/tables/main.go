@@ -1,5 +1,5 @@
 // Command tables writes the tables that the linter embeds, from KEDA's and Kubernetes' own Go types at the versions of go.mod:
-// fields.json, every field of the kinds that are linted.
+// fields.json, every field of the kinds that are linted, and trigger-keys.json, every metadata key of KEDA's triggers.
 //
 // They are read from the source instead of being typed in by hand, because the API server drops a field that it does not know
 // in silence, and a linter whose table lacks one would call a right manifest wrong.
@@ -43,7 +43,14 @@ func run(directory string) error {
 	if err != nil {
 		return fmt.Errorf("fields: %w", err)
 	}
-	return os.WriteFile(filepath.Join(directory, "fields.json"), fields, 0o644)
+	if err := os.WriteFile(filepath.Join(directory, "fields.json"), fields, 0o644); err != nil {
+		return err
+	}
+	keys, err := triggerKeyTable(keda)
+	if err != nil {
+		return fmt.Errorf("trigger keys: %w", err)
+	}
+	return os.WriteFile(filepath.Join(directory, "trigger-keys.json"), keys, 0o644)
 }
 
 // module is where the module cache keeps a module, and at which version.
