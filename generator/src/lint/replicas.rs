@@ -59,6 +59,7 @@ pub(super) fn check(object: &Object<'_>, problems: &mut Vec<Problem>) {
     written(object, spec, &bounds, problems);
     order(&bounds, problems);
     idle(&bounds, problems);
+    wake(object, &bounds, problems);
     times(object, spec, &bounds, problems);
     if object.kind == Kind::ScaledObject {
         behavior(object, spec, problems);
@@ -165,6 +166,26 @@ fn idle(bounds: &Bounds<'_>, problems: &mut Vec<Problem>) {
                 "write `idleReplicaCount: 0`, or remove it and write the number as `minReplicaCount`",
             )
             .because("KEDA goes down to `idleReplicaCount`, and its HPA, whose smallest number is `minReplicaCount`, up again (kedacore/keda#2314)"),
+        );
+    }
+}
+
+/// KEDA's webhook refuses it (`verifyCPUMemoryScalers`).
+fn wake(object: &Object<'_>, bounds: &Bounds<'_>, problems: &mut Vec<Problem>) {
+    let mut triggers = Trigger::all(object).peekable();
+    if triggers.peek().is_none() || bounds.least() > 0 {
+        return;
+    }
+    if triggers.all(|trigger| trigger.is_resource()) {
+        problems.push(
+            Problem::new(
+                Rule::ReplicasZeroWithoutWake,
+                bounds.min.map_or(object.head(), |(node, _)| node.span),
+                "nothing can wake this from zero, and KEDA refuses the object",
+                "zero replicas, and cpu and memory alone",
+                "write `minReplicaCount: 1`, or add a trigger that sees the queue",
+            )
+            .because("no pod uses cpu or memory where there is none"),
         );
     }
 }
