@@ -210,6 +210,17 @@ pub(super) fn whole_at<'n>(node: &'n Node, path: &[&str]) -> Option<(&'n Node, i
     Some((node, whole(node)?))
 }
 
+/// Whether a word stands anywhere in a node, in keys or values, in whatever case.
+pub(super) fn mentions(node: &Node, word: &str) -> bool {
+    match &node.kind {
+        NodeKind::Scalar { text, .. } => text.to_ascii_lowercase().contains(word),
+        NodeKind::Sequence(_) => items(node).any(|item| mentions(item, word)),
+        NodeKind::Mapping(_) => own(node)
+            .iter()
+            .any(|(key, value)| mentions(key, word) || mentions(value, word)),
+    }
+}
+
 /// A truth value, as Kubernetes reads it. Its YAML is that of version 1.1, in which `yes` and `off` are truth values:
 /// <https://github.com/kubernetes-sigs/yaml/blob/v1.6.0/goyaml.v2/resolve.go>.
 pub(super) fn truth(node: &Node) -> Option<bool> {
