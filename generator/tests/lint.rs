@@ -290,6 +290,15 @@ fn what_only_looks_wrong_is_not_told() {
             "threshold: \"10\"\n        unsafeSsl: \"false\"",
         ),
         ("ignoreNullValues: \"false\"", "ignoreNullValues: \"F\""),
+        // These two do not use the number.
+        (
+            "  maxReplicaCount: 20\n",
+            "  maxReplicaCount: 20\n  fallback: {failureThreshold: 3, replicas: 0, behavior: currentReplicas}\n",
+        ),
+        (
+            "  maxReplicaCount: 20\n",
+            "  maxReplicaCount: 20\n  fallback: {failureThreshold: 3, replicas: 50, behavior: currentReplicas}\n",
+        ),
     ] {
         let text = SCALED_OBJECT.replace(what, with);
         assert_ne!(text, SCALED_OBJECT, "{what}");
@@ -299,6 +308,11 @@ fn what_only_looks_wrong_is_not_told() {
 
 /// What to replace in [`SCALED_OBJECT`], by what, and the rule that this breaks.
 const WRONG: &[(&str, &str, &str)] = &[
+    (
+        "  maxReplicaCount: 20\n",
+        "  maxReplicaCount: 20\n  fallback: {failureThreshold: 3, replicas: 0}\n",
+        "fallback/zero-replicas",
+    ),
     (
         "minReplicaCount: 1",
         "minReplicaCount: 21",
