@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod decimal;
 pub mod document;
+pub mod lint;
 pub mod manifest;
 pub mod output;
 pub mod plan;
