@@ -253,6 +253,8 @@ rules! {
         MetricsApiMatchersAsEquality = "metrics-api/matchers-as-equality": Error,
         /// A selector of several series, of which KEDA's metrics-api trigger takes the first.
         MetricsApiFirstMatch = "metrics-api/first-match": Warning,
+        /// A single state, where KEDA's metrics-api trigger adds nothing up.
+        MetricsApiOneState = "metrics-api/one-state": Warning,
         /// A metrics-api trigger that reads an exporter's text as JSON.
         MetricsApiFormat = "metrics-api/format": Error,
     }

@@ -268,7 +268,7 @@ impl Reader<'_> {
 }
 
 /// The known name that was probably meant: the same but for case and separators, or a few letters off.
-fn closest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(crate) fn closest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let folded = |text: &str| text.replace(['_', '-'], "").to_lowercase();
     known
         .iter()

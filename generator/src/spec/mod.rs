@@ -18,6 +18,7 @@ use fields::{Reader, Value};
 use prometheus::prometheus;
 use worker::{WORKER, worker};
 
+pub(crate) use fields::closest;
 pub use fields::{At, Field};
 pub use values::Utilization;
 
