@@ -4,6 +4,8 @@
 //! ([`spec`]), checked as a whole ([`workload`]), decided on ([`plan`], which asks by [`query`]), made into objects ([`manifest`])
 //! and printed ([`output`]). What is wrong on the way is gathered, never thrown: one run tells every [`problem`] ([`report`]), each by its
 //! [`rule`].
+//!
+//! [`lint`] is the other pipeline: it checks specs in the same way, and manifests, ours or anyone's.
 
 pub mod cli;
 pub mod decimal;
@@ -12,6 +14,7 @@ pub mod lint;
 pub mod manifest;
 pub mod output;
 pub mod plan;
+pub mod position;
 pub mod problem;
 pub mod query;
 pub mod report;

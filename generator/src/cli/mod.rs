@@ -3,6 +3,7 @@
 
 mod generate;
 mod input;
+mod lint;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -22,14 +23,15 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Generate(generate::Args),
+    Lint(lint::Args),
 }
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// What was asked for was made.
+    /// What was asked for was made, or nothing was found.
     Made,
-    /// A spec is wrong, and nothing was written.
+    /// A spec is wrong and nothing was written, or something was found.
     Invalid,
     /// The command line was wrong.
     Usage,
@@ -69,6 +71,7 @@ pub fn run(
     match Args::try_parse_from(args) {
         Ok(Args { verb }) => match verb {
             Verb::Generate(args) => generate::run(&args, streams),
+            Verb::Lint(args) => lint::run(&args, streams),
         },
         Err(error) => {
             let text = error.render();
