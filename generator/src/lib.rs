@@ -21,6 +21,7 @@ pub mod report;
 pub mod rule;
 pub mod spec;
 pub mod workload;
+pub mod written;
 
 use document::Dialect;
 use problem::{Problem, Source};

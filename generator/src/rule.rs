@@ -74,7 +74,7 @@ macro_rules! rules {
             /// The page of the rule: what is wrong, why, a bad example and a good one.
             pub const fn page(self) -> &'static str {
                 match self {
-                    $(Self::$spec => "",)+
+                    $(Self::$spec => include_str!(concat!("../docs/rules/", $spec_id, ".md")),)+
                     $(Self::$variant => include_str!(concat!("../docs/rules/", $id, ".md")),)*
                 }
             }
@@ -356,6 +356,84 @@ rules! {
         VersionKedaTooOld = "version/keda-too-old": Warning,
         /// A feature that the targeted Kubernetes does not have.
         VersionKubernetesTooOld = "version/kubernetes-too-old": Warning,
+        /// A query that is not PromQL.
+        QuerySyntax = "query/syntax": Error,
+        /// A query whose lost series KEDA reads as 0.
+        QueryNullIsZero = "query/null-is-zero": Error,
+        /// A query whose result is a scalar or a string, which KEDA cannot read.
+        QueryScalar = "query/scalar": Error,
+        /// A query whose result is a range of samples, which KEDA cannot read.
+        QueryRangeVector = "query/range-vector": Error,
+        /// A query that may have more than one series.
+        QuerySeveralSeries = "query/several-series": Error,
+        /// A query that makes 0 of lost series itself.
+        QueryAbsenceAsZero = "query/absence-as-zero": Error,
+        /// A query whose series is gone where a comparison is false.
+        QueryFilter = "query/filter": Warning,
+        /// A division whose divisor can be 0, or a quantile of nothing.
+        QueryUnguardedDivision = "query/unguarded-division": Warning,
+        /// A sum that counts every job once for each exporter.
+        QueryDoubleCount = "query/double-count": Warning,
+        /// A query on series that are there only while the worker runs, for a worker that scales to zero.
+        QueryFromScaledWorkload = "query/from-scaled-workload": Error,
+        /// A sum over several queues that a missing queue lowers unseen.
+        QueryNoCompletenessCount = "query/no-completeness-count": Warning,
+        /// A rate over a window that a lost scrape empties.
+        QueryShortRateWindow = "query/short-rate-window": Warning,
+        /// A backlog without the jobs that run.
+        QueryActiveNotCounted = "query/active-not-counted": Warning,
+        /// A backlog without prioritized jobs.
+        QueryPrioritizedNotCounted = "query/prioritized-not-counted": Warning,
+        /// A backlog with all delayed jobs, due or not.
+        QueryDelayedInFull = "query/delayed-in-full": Warning,
+        /// A backlog with jobs that are done.
+        QueryFinishedCounted = "query/finished-counted": Warning,
+        /// A backlog with jobs that a pause holds.
+        QueryPausedCounted = "query/paused-counted": Warning,
+        /// A counter that is read as if it were a number of jobs.
+        QueryCounterWithoutRate = "query/counter-without-rate": Warning,
+        /// A formula that is not closed, or does not make a number.
+        ModifiersSyntax = "modifiers/syntax": Error,
+        /// A formula on a trigger that there is not.
+        ModifiersUnknownTrigger = "modifiers/unknown-trigger": Error,
+        /// Modifiers without a formula.
+        ModifiersFormulaMissing = "modifiers/formula-missing": Error,
+        /// Modifiers without a target above zero.
+        ModifiersTargetNotPositive = "modifiers/target-not-positive": Error,
+        /// An activation threshold of a trigger that a formula stands above.
+        ModifiersActivationIgnored = "modifiers/activation-ignored": Warning,
+        /// A formula that replaces lost triggers without a fallback that lets it.
+        ModifiersCoalesceWithoutFallback = "modifiers/coalesce-without-fallback": Warning,
+        /// A formula that divides by a trigger that can be 0.
+        ModifiersUnguardedDivision = "modifiers/unguarded-division": Warning,
+        /// A list that is called as a queue, which is no list of Bull or BullMQ.
+        RedisQueueNameAsList = "redis/queue-name-as-list": Error,
+        /// A pattern where the name of one list is due.
+        RedisPatternAsList = "redis/pattern-as-list": Error,
+        /// A key that neither Bull nor BullMQ has.
+        RedisNoSuchKey = "redis/no-such-key": Error,
+        /// A key of a queue that holds no backlog.
+        RedisNotABacklog = "redis/not-a-backlog": Error,
+        /// The wait list alone.
+        RedisWaitingOnly = "redis/waiting-only": Warning,
+        /// The jobs that run alone.
+        RedisActiveOnly = "redis/active-only": Warning,
+        /// Prioritized jobs alone.
+        RedisPrioritizedOnly = "redis/prioritized-only": Warning,
+        /// All delayed jobs, due or not.
+        RedisDelayedInFull = "redis/delayed-in-full": Warning,
+        /// Jobs that a pause holds.
+        RedisPausedCounted = "redis/paused-counted": Warning,
+        /// A queue of n8n that n8n does not have.
+        RedisN8nQueue = "redis/n8n-queue": Error,
+        /// A selector that KEDA's metrics-api trigger takes literally.
+        MetricsApiMatchersAsEquality = "metrics-api/matchers-as-equality": Error,
+        /// A selector of several series, of which KEDA's metrics-api trigger takes the first.
+        MetricsApiFirstMatch = "metrics-api/first-match": Warning,
+        /// A single state, where KEDA's metrics-api trigger adds nothing up.
+        MetricsApiOneState = "metrics-api/one-state": Warning,
+        /// A metrics-api trigger that reads an exporter's text as JSON.
+        MetricsApiFormat = "metrics-api/format": Error,
     }
 }
 

@@ -9,12 +9,18 @@
 
 mod authentication;
 mod fallback;
+pub mod finding;
+pub mod metrics_api;
+pub mod modifiers;
 mod object;
+pub mod promql;
 mod query;
+pub mod redis;
 mod replicas;
 mod scaled_job;
 mod schema;
 mod set;
+mod signal;
 mod suppression;
 mod trigger;
 mod version;
@@ -109,6 +115,8 @@ impl Report {
 struct Context<'c, 'n> {
     options: &'c Options,
     set: &'c Set<'n>,
+    /// The texts that places point into.
+    sources: &'c [Source],
 }
 
 /// Lints all inputs together.
@@ -160,7 +168,7 @@ pub fn lint(inputs: Vec<(Input, Origin)>, options: &Options) -> Report {
     if set.objects.is_empty() && specs.is_empty() && problems.is_empty() {
         problems.push(nothing(sources.first()));
     }
-    rules(&set, options, &mut problems);
+    rules(&set, options, &sources, &mut problems);
     let mut checked: Vec<Checked> = set.objects.iter().map(checked).collect();
     checked.extend(specs.iter().map(|root| Checked {
         span: root.span,
@@ -178,12 +186,17 @@ pub fn lint(inputs: Vec<(Input, Origin)>, options: &Options) -> Report {
     }
 }
 
-fn rules(set: &Set<'_>, options: &Options, problems: &mut Vec<Problem>) {
-    let context = Context { options, set };
+fn rules(set: &Set<'_>, options: &Options, sources: &[Source], problems: &mut Vec<Problem>) {
+    let context = Context {
+        options,
+        set,
+        sources,
+    };
     for object in &set.objects {
         schema::check(object, problems);
         if matches!(object.kind, Kind::ScaledObject | Kind::ScaledJob) {
             trigger::check(object, &context, problems);
+            signal::check(object, &context, problems);
         }
         if object.kind == Kind::ScaledObject {
             replicas::check(object, problems);
