@@ -256,7 +256,7 @@ fn what_only_looks_wrong_is_not_told() {
         // A value may come from the environment of the pods, and unknown keys are an external scaler's own.
         (
             "- type: prometheus\n      metadata:\n",
-            "- type: redis\n      metadata: {addressFromEnv: REDIS, listName: other, passwordFromEnv: P}\n    - type: prometheus\n      metadata:\n",
+            "- type: redis\n      metadata: {addressFromEnv: REDIS, listName: \"orders:pending\", passwordFromEnv: P}\n    - type: prometheus\n      metadata:\n",
         ),
         (
             "- type: prometheus\n      metadata:\n",
