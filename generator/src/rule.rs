@@ -280,6 +280,8 @@ rules! {
         ReplicasMinUnset = "replicas/min-unset": Warning,
         /// No largest number of replicas, which means a hundred.
         ReplicasMaxUnset = "replicas/max-unset": Warning,
+        /// Zero replicas from which no trigger can wake them.
+        ReplicasZeroWithoutWake = "replicas/zero-without-wake": Error,
         /// An idle number of replicas that is not below the smallest.
         IdleReplicasNotBelowMin = "idle-replicas/not-below-min": Error,
         /// An idle number of replicas that the HPA works against.

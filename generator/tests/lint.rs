@@ -240,6 +240,268 @@ fn github_commands_point_at_the_line() {
     );
 }
 
+/// Every rule that a text breaks.
+fn rules(text: &str) -> Vec<&'static str> {
+    let report = linted(text);
+    report
+        .problems
+        .iter()
+        .map(|problem| problem.rule.id())
+        .collect()
+}
+
+#[test]
+fn what_only_looks_wrong_is_not_told() {
+    for (what, with) in [
+        // A value may come from the environment of the pods, and unknown keys are an external scaler's own.
+        (
+            "- type: prometheus\n      metadata:\n",
+            "- type: redis\n      metadata: {addressFromEnv: REDIS, listName: \"orders:pending\", passwordFromEnv: P}\n    - type: prometheus\n      metadata:\n",
+        ),
+        (
+            "- type: prometheus\n      metadata:\n",
+            "- type: external\n      metadata: {scalerAddress: \"a:1\", myOwnKey: x}\n    - type: prometheus\n      metadata:\n",
+        ),
+        // A TriggerAuthentication that is not among the inputs may give everything.
+        (
+            "ignoreNullValues: \"false\"",
+            "ignoreNullValues: \"false\"\n        authModes: \"tls,basic\"\n      authenticationRef: {name: elsewhere}",
+        ),
+        (
+            "metadata: {name: email}",
+            "metadata: {name: email, annotations: {autoscaling.keda.sh/paused: \"false\"}}",
+        ),
+        (
+            "metadata: {name: email}",
+            "metadata: {name: email, creationTimestamp: null, labels: {app: email}}\nstatus: {}",
+        ),
+        ("threshold: \"10\"", "threshold: \"1e1\""),
+        ("threshold: \"10\"", "threshold: '10'\n        timeout: 5s"),
+        (
+            "threshold: \"10\"",
+            "threshold: \"10\"\n        queryParameters: \"dedup=true,partial_response=false\"",
+        ),
+        (
+            "threshold: \"10\"",
+            "threshold: \"10\"\n        customHeaders: \"X-Scope-OrgID=shop\"",
+        ),
+        (
+            "threshold: \"10\"",
+            "threshold: \"10\"\n        unsafeSsl: \"false\"",
+        ),
+        ("ignoreNullValues: \"false\"", "ignoreNullValues: \"F\""),
+        // These two do not use the number.
+        (
+            "  maxReplicaCount: 20\n",
+            "  maxReplicaCount: 20\n  fallback: {failureThreshold: 3, replicas: 0, behavior: currentReplicas}\n",
+        ),
+        (
+            "  maxReplicaCount: 20\n",
+            "  maxReplicaCount: 20\n  fallback: {failureThreshold: 3, replicas: 50, behavior: currentReplicas}\n",
+        ),
+    ] {
+        let text = SCALED_OBJECT.replace(what, with);
+        assert_ne!(text, SCALED_OBJECT, "{what}");
+        assert_eq!(rules(&text), Vec::<&str>::new(), "{with}");
+    }
+}
+
+/// What to replace in [`SCALED_OBJECT`], by what, and the rule that this breaks.
+const WRONG: &[(&str, &str, &str)] = &[
+    (
+        "  maxReplicaCount: 20\n",
+        "  maxReplicaCount: 20\n  fallback: {failureThreshold: 3, replicas: 0}\n",
+        "fallback/zero-replicas",
+    ),
+    (
+        "minReplicaCount: 1",
+        "minReplicaCount: 21",
+        "replicas/max-below-min",
+    ),
+    (
+        "  maxReplicaCount: 20\n",
+        "  maxReplicaCount: 20\n  idleReplicaCount: 1\n",
+        "idle-replicas/not-below-min",
+    ),
+    (
+        "type: prometheus",
+        "type: Prometheus",
+        "trigger/unknown-type",
+    ),
+    (
+        "threshold: \"10\"",
+        "threshold: \"\"",
+        "trigger/missing-metadata-key",
+    ),
+    (
+        "threshold: \"10\"",
+        "threshold: \".5\"",
+        "threshold/not-a-number",
+    ),
+    (
+        "threshold: \"10\"",
+        "threshold: \"-1\"",
+        "threshold/too-small",
+    ),
+    (
+        "threshold: \"10\"",
+        "threshold: \"10\"\n        bearerToken: abc",
+        "trigger/unknown-metadata-key",
+    ),
+    (
+        "threshold: \"10\"",
+        "threshold: \"10\"\n        metricType: Value",
+        "trigger/unknown-metadata-key",
+    ),
+    (
+        "threshold: \"10\"",
+        "threshold: \"10\"\n        timeout: 5d",
+        "trigger/unreadable-value",
+    ),
+    (
+        "threshold: \"10\"",
+        "threshold: \"10\"\n        authModes: beer",
+        "trigger/unreadable-value",
+    ),
+    (
+        "threshold: \"10\"",
+        "threshold: \"10\"\n        cortexOrgID: shop",
+        "trigger/removed-metadata-key",
+    ),
+    (
+        "http://prometheus.monitoring.svc:9090",
+        "prometheus:9090",
+        "server-address/not-http",
+    ),
+    (
+        "http://prometheus.monitoring.svc:9090",
+        "http://prometheus:9090/api/v1/query",
+        "server-address/api-path",
+    ),
+    (
+        "http://prometheus.monitoring.svc:9090",
+        "http://prometheus:9090?dedup=true",
+        "server-address/query-string",
+    ),
+    (
+        "name: email}",
+        "name: a-name-that-is-far-too-long-for-the-hpa-that-keda-makes-of}",
+        "name/too-long",
+    ),
+    (
+        "scaleTargetRef: {name: email-worker}",
+        "scaleTargetRef: {name: email-worker}\n  cooldownperiod: 5",
+        "manifest/unknown-field",
+    ),
+    (
+        "scaleTargetRef: {name: email-worker}",
+        "scaleTargetRef: {name: email-worker}\n  behavior: {}",
+        "behavior/misplaced",
+    ),
+    (
+        "scaleTargetRef: {name: email-worker}",
+        "scaleTargetRef: {name: email-worker}\n  formula: a",
+        "manifest/unknown-field",
+    ),
+    (
+        "keda.sh/v1alpha1",
+        "keda.sh/v1",
+        "manifest/api-version-unknown",
+    ),
+];
+
+#[test]
+fn what_is_wrong_is_told_by_its_rule() {
+    for (what, with, expected) in WRONG.iter().copied() {
+        let text = SCALED_OBJECT.replace(what, with);
+        assert_ne!(text, SCALED_OBJECT, "{what}");
+        assert!(
+            rules(&text).contains(&expected),
+            "{with}: {:?}",
+            rules(&text)
+        );
+    }
+}
+
+#[test]
+fn a_field_in_the_wrong_place_is_sent_to_the_right_one() {
+    for (field, expected) in [
+        (
+            "scalingModifiers: {}",
+            "it belongs to `spec.advanced.scalingModifiers`: check the indentation",
+        ),
+        (
+            "stabilizationWindowSeconds: 5",
+            "it belongs to `spec.advanced.horizontalPodAutoscalerConfig.behavior.scaleDown.stabilizationWindowSeconds`: check the indentation",
+        ),
+        ("maxReplicas: 5", "did you mean `maxReplicaCount`?"),
+        (
+            "threshold: 5",
+            "`spec` takes `advanced`, `cooldownPeriod`, `fallback`, `idleReplicaCount`, `initialCooldownPeriod`, `maxReplicaCount`, `minReplicaCount`, `pollingInterval`, `scaleTargetRef`, `triggers`",
+        ),
+    ] {
+        let text = SCALED_OBJECT.replace(
+            "  minReplicaCount: 1\n",
+            &format!("  minReplicaCount: 1\n  {field}\n"),
+        );
+        let report = linted(&text);
+        let help: Vec<&str> = report
+            .problems
+            .iter()
+            .map(|problem| problem.help.as_str())
+            .collect();
+        assert_eq!(help, [expected], "{field}");
+    }
+}
+
+#[test]
+fn merged_keys_count_as_written() {
+    let text = SCALED_OBJECT.replace(
+        "  minReplicaCount: 1\n  maxReplicaCount: 20\n",
+        "  <<: &bounds {minReplicaCount: 1, maxReplicaCount: 20}\n",
+    );
+    assert_eq!(rules(&text), Vec::<&str>::new());
+    let text = text.replace("maxReplicaCount: 20", "maxReplicaCont: 20");
+    assert_eq!(
+        rules(&text),
+        ["replicas/max-unset", "manifest/unknown-field"]
+    );
+}
+
+#[test]
+fn crlf_and_a_byte_order_mark_change_nothing() {
+    let text = format!("\u{feff}{}", SCALED_OBJECT.replace('\n', "\r\n"));
+    assert_eq!(rules(&text), Vec::<&str>::new());
+    let suppressed = text.replace("  maxReplicaCount: 20\r\n", "").replace(
+        "apiVersion",
+        "# bullmq-keda: ignore replicas/max-unset a hundred are fine\r\napiVersion",
+    );
+    let report = linted(&suppressed);
+    assert_eq!(report.problems, []);
+    assert_eq!(
+        report.suppressed.first().unwrap().reason,
+        "a hundred are fine"
+    );
+}
+
+#[test]
+fn targeted_versions_decide_what_is_told() {
+    let text = SCALED_OBJECT.replace(
+        "threshold: \"10\"",
+        "threshold: \"10\"\n        timeout: 5s",
+    );
+    for (args, expected) in [
+        (vec!["-", "--keda-version", "2.17"], Outcome::Made),
+        (vec!["-", "--keda-version", "v2.16.1"], Outcome::Invalid),
+        (vec!["-", "--keda-version", "two"], Outcome::Usage),
+        (vec!["-", "--output", "xml"], Outcome::Usage),
+        (vec![], Outcome::Usage),
+    ] {
+        let answer = program(&args, text.as_bytes()).unwrap();
+        assert_eq!(answer.outcome, expected, "{args:?} {}", answer.stderr);
+    }
+}
+
 /// All cases at once: every rule that they break, and every suppression.
 fn everything() -> Report {
     let inputs = cases().unwrap_or_default().into_iter().map(|path| {

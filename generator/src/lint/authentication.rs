@@ -90,7 +90,8 @@ fn find<'n>(
         other = Some(candidate);
     }
     let other = other?;
-    let (label, help) = if other.kind.name() == kind {
+    let same_kind = other.kind.name() == kind;
+    let (label, help) = if same_kind {
         (
             format!("looked for in the namespace of {}", object.title()),
             "put both into one namespace, or make it a ClusterTriggerAuthentication and name that `kind`".to_owned(),
@@ -113,7 +114,13 @@ fn find<'n>(
             label,
             help,
         )
-        .related(other.head(), "the one of this name"),
+        .related(other.head(), "the one of this name")
+        // One in the right namespace may be in the cluster and not among the inputs.
+        .severity(if same_kind {
+            Severity::Warning
+        } else {
+            Severity::Error
+        }),
     );
     None
 }

@@ -36,17 +36,35 @@ fn replicas(fallback: &Node, bounds: &Bounds<'_>, problems: &mut Vec<Problem>) {
     let Some((node, replicas)) = whole_at(fallback, &["replicas"]) else {
         return;
     };
+    let behavior = text(fallback, &["behavior"]).unwrap_or("static");
     if replicas == 0 {
+        let (title, why) = if bounds.reaches_idle() {
+            (
+                "while Prometheus is away, this lets KEDA scale to zero instead of holding",
+                "until the threshold is reached, KEDA holds on an error only where there is no fallback, or one with replicas",
+            )
+        } else if matches!(behavior, "static" | "currentReplicasIfLower") {
+            (
+                "while Prometheus is away, this takes the worker down to `minReplicaCount`",
+                "KEDA gives the HPA a metric of 0, as if there were no job",
+            )
+        } else {
+            return;
+        };
         problems.push(
             Problem::new(
                 Rule::FallbackZeroReplicas,
                 node.span,
-                "while Prometheus is away, this lets KEDA scale to zero instead of holding",
+                title,
                 "no replicas",
                 "remove `fallback` to keep the replicas as they are, or write the number that a normal hour needs, with `behavior: currentReplicasIfHigher`",
             )
-            .because("until the threshold is reached, KEDA holds on an error only where there is no fallback, or one with replicas"),
+            .because(why),
         );
+        return;
+    }
+    // The others do not use the number.
+    if matches!(behavior, "currentReplicas" | "scalingModifiers") {
         return;
     }
     let (label, bound) = if replicas > bounds.most() {

@@ -92,9 +92,9 @@ impl<'n> Object<'n> {
         at(get(self.node, "spec")?, path)
     }
 
-    /// A label or annotation: its key and its value.
-    pub(super) fn metadata(&self, map: &str) -> &'n [Entry] {
-        at(self.node, &["metadata", map]).map_or(&[], entries)
+    /// The labels or the annotations.
+    pub(super) fn metadata(&self, map: &str) -> Vec<Entry<'n>> {
+        at(self.node, &["metadata", map]).map_or_else(Vec::new, entries)
     }
 
     /// The value of an annotation.
@@ -126,14 +126,45 @@ impl<'n> Object<'n> {
 }
 
 /// What stands in a mapping: a key with its value.
-pub(super) type Entry = (std::rc::Rc<Node>, std::rc::Rc<Node>);
+pub(super) type Entry<'n> = (&'n Node, &'n Node);
 
-/// The entries of a mapping, none if it is none.
-pub(super) fn entries(node: &Node) -> &[Entry] {
+/// The entries of a mapping, none if it is none. What it merges with `<<` is among them, as it is to Kubernetes:
+/// <https://yaml.org/type/merge.html>.
+pub(super) fn entries(node: &Node) -> Vec<Entry<'_>> {
+    let mut found: Vec<Entry<'_>> = own(node)
+        .iter()
+        .filter(|(key, _)| key.plain_text() != Some(MERGE))
+        .map(|(key, value)| (key.as_ref(), value.as_ref()))
+        .collect();
+    for other in merged(node) {
+        for (key, value) in entries(other) {
+            if !found.iter().any(|(own, _)| own.text() == key.text()) {
+                found.push((key, value));
+            }
+        }
+    }
+    found
+}
+
+/// The key that merges another mapping.
+const MERGE: &str = "<<";
+
+fn own(node: &Node) -> &[(std::rc::Rc<Node>, std::rc::Rc<Node>)] {
     match &node.kind {
         NodeKind::Mapping(entries) => entries,
         NodeKind::Sequence(_) | NodeKind::Scalar { .. } => &[],
     }
+}
+
+/// The mappings that a mapping merges: one, or several in a list.
+fn merged(node: &Node) -> impl Iterator<Item = &Node> {
+    own(node)
+        .iter()
+        .filter(|(key, _)| key.plain_text() == Some(MERGE))
+        .flat_map(|(_, value)| {
+            let one = matches!(value.kind, NodeKind::Mapping(_)).then_some(value.as_ref());
+            one.into_iter().chain(items(value))
+        })
 }
 
 /// The items of a list, none if it is none.
@@ -151,11 +182,11 @@ pub(super) fn get<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
 }
 
 /// The key and the value of a field that is not null.
-pub(super) fn entry<'n>(node: &'n Node, key: &str) -> Option<(&'n Node, &'n Node)> {
-    entries(node)
-        .iter()
-        .find(|(name, value)| name.text() == Some(key) && !value.is_null())
-        .map(|(name, value)| (name.as_ref(), value.as_ref()))
+pub(super) fn entry<'n>(node: &'n Node, key: &str) -> Option<Entry<'n>> {
+    match own(node).iter().find(|(name, _)| name.text() == Some(key)) {
+        Some((name, value)) => (!value.is_null()).then_some((name.as_ref(), value.as_ref())),
+        None => merged(node).find_map(|other| entry(other, key)),
+    }
 }
 
 /// The value at a path of fields.
@@ -177,6 +208,17 @@ pub(super) fn whole(node: &Node) -> Option<i64> {
 pub(super) fn whole_at<'n>(node: &'n Node, path: &[&str]) -> Option<(&'n Node, i64)> {
     let node = at(node, path)?;
     Some((node, whole(node)?))
+}
+
+/// Whether a word stands anywhere in a node, in keys or values, in whatever case.
+pub(super) fn mentions(node: &Node, word: &str) -> bool {
+    match &node.kind {
+        NodeKind::Scalar { text, .. } => text.to_ascii_lowercase().contains(word),
+        NodeKind::Sequence(_) => items(node).any(|item| mentions(item, word)),
+        NodeKind::Mapping(_) => own(node)
+            .iter()
+            .any(|(key, value)| mentions(key, word) || mentions(value, word)),
+    }
 }
 
 /// A truth value, as Kubernetes reads it. Its YAML is that of version 1.1, in which `yes` and `off` are truth values:

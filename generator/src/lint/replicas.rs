@@ -16,6 +16,9 @@ const SCRAPE: i64 = 15;
 /// The shortest scale-down window that outlives one wrong sample: two scrapes, and the HPA's own 15 s.
 const LEAST_WINDOW: i64 = 2 * SCRAPE + 15;
 
+/// The shortest cooldown to advise: a stalled job of BullMQ is seen after up to twice its lock of 30 s, and by a living worker only.
+const ADVISED_COOLDOWN: i64 = 60;
+
 /// The bounds as they are written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds<'n> {
@@ -59,6 +62,7 @@ pub(super) fn check(object: &Object<'_>, problems: &mut Vec<Problem>) {
     written(object, spec, &bounds, problems);
     order(&bounds, problems);
     idle(&bounds, problems);
+    wake(object, &bounds, problems);
     times(object, spec, &bounds, problems);
     if object.kind == Kind::ScaledObject {
         behavior(object, spec, problems);
@@ -91,14 +95,14 @@ fn written(object: &Object<'_>, spec: &Node, bounds: &Bounds<'_>, problems: &mut
         );
     }
     let unset = get(spec, "initialCooldownPeriod").is_none();
-    if bounds.min.is_some() && bounds.least() == 0 && unset {
-        let (node, _) = bounds.min.unzip();
+    if bounds.min.is_some() && bounds.reaches_idle() && unset {
+        let (node, _) = bounds.idle.or(bounds.min).unzip();
         problems.push(
             Problem::new(
                 Rule::InitialCooldownUnset,
                 node.map_or(object.head(), |node| node.span),
                 "replicas that run when this is applied may be gone at KEDA's first poll",
-                "zero replicas, and no `initialCooldownPeriod`",
+                "zero, and no `initialCooldownPeriod`",
                 format!(
                     "write `initialCooldownPeriod: {}`, as much as the cooldown",
                     cooldown(spec)
@@ -169,6 +173,26 @@ fn idle(bounds: &Bounds<'_>, problems: &mut Vec<Problem>) {
     }
 }
 
+/// KEDA's webhook refuses it (`verifyCPUMemoryScalers`).
+fn wake(object: &Object<'_>, bounds: &Bounds<'_>, problems: &mut Vec<Problem>) {
+    let mut triggers = Trigger::all(object).peekable();
+    if triggers.peek().is_none() || bounds.least() > 0 {
+        return;
+    }
+    if triggers.all(|trigger| trigger.is_resource()) {
+        problems.push(
+            Problem::new(
+                Rule::ReplicasZeroWithoutWake,
+                bounds.min.map_or(object.head(), |(node, _)| node.span),
+                "nothing can wake this from zero, and KEDA refuses the object",
+                "zero replicas, and cpu and memory alone",
+                "write `minReplicaCount: 1`, or add a trigger that sees the queue",
+            )
+            .because("no pod uses cpu or memory where there is none"),
+        );
+    }
+}
+
 fn times(object: &Object<'_>, spec: &Node, bounds: &Bounds<'_>, problems: &mut Vec<Problem>) {
     let polling = whole_at(spec, &["pollingInterval"]);
     let prometheus = Trigger::all(object).any(|trigger| trigger.r#type == "prometheus");
@@ -202,6 +226,11 @@ fn times(object: &Object<'_>, spec: &Node, bounds: &Bounds<'_>, problems: &mut V
         return;
     };
     let poll = polling.map_or(DEFAULT_POLLING, |(_, seconds)| seconds);
+    let (scrape, and_a_scrape) = if prometheus {
+        (SCRAPE, " and a scrape")
+    } else {
+        (0, "")
+    };
     if !bounds.reaches_idle() {
         problems.push(Problem::new(
             Rule::CooldownIrrelevant,
@@ -210,14 +239,14 @@ fn times(object: &Object<'_>, spec: &Node, bounds: &Bounds<'_>, problems: &mut V
             "there is always a replica",
             "remove it, or slow the way down with `behavior.scaleDown`",
         ));
-    } else if seconds < poll + SCRAPE {
+    } else if seconds < poll + scrape {
         problems.push(
             Problem::new(
                 Rule::CooldownTooShort,
                 node.span,
                 "the last replica goes before a second sample could say otherwise",
-                format!("less than a poll of {poll} s and a scrape"),
-                format!("write `cooldownPeriod: {}` or more", 60.max(2 * (poll + SCRAPE))),
+                format!("less than a poll of {poll} s{and_a_scrape}"),
+                format!("write `cooldownPeriod: {}` or more", ADVISED_COOLDOWN.max(2 * (poll + scrape))),
             )
             .because("one quiet moment between two jobs ends every replica at once, and the next job starts one again"),
         );

@@ -103,12 +103,12 @@ impl Walk<'_, '_> {
         let Some(fields) = self.tables.types.get(r#type) else {
             return;
         };
-        let NodeKind::Mapping(entries) = &node.kind else {
+        let NodeKind::Mapping(_) = &node.kind else {
             self.wrong_type(node, path, "a mapping", "write its fields below it");
             return;
         };
         let mut meant = Vec::new();
-        for (key, value) in entries {
+        for (key, value) in entries(node) {
             let name = key.text().unwrap_or_default();
             let Some(field) = fields.get(name) else {
                 meant.extend(self.unknown(key, name, r#type, path, fields));
@@ -136,10 +136,11 @@ impl Walk<'_, '_> {
 
     fn missing(&mut self, node: &Node, name: &str, path: &str) {
         // The first line of the mapping, or the key to which nothing was given.
-        let place = entries(node)
+        let entries = entries(node);
+        let place = entries
             .iter()
             .find(|(key, _)| key.text() == Some(name))
-            .or_else(|| entries(node).first())
+            .or_else(|| entries.first())
             .map_or(node.span, |(key, _)| key.span);
         let of = if path.is_empty() {
             self.object.title()
@@ -263,11 +264,11 @@ impl Walk<'_, '_> {
                 self.value(item, inner, &format!("{path}[{index}]"));
             }
         } else if let Some(inner) = r#type.strip_prefix("map[string]") {
-            let NodeKind::Mapping(entries) = &node.kind else {
+            let NodeKind::Mapping(_) = &node.kind else {
                 self.wrong_type(node, path, "a mapping", "write its keys below it");
                 return;
             };
-            for (key, value) in entries {
+            for (key, value) in entries(node) {
                 self.value(
                     value,
                     inner,

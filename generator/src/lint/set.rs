@@ -191,7 +191,7 @@ fn name_of(object: &Object<'_>, name: &str, span: Span, problems: &mut Vec<Probl
 
 fn targets(set: &Set<'_>, problems: &mut Vec<Problem>) {
     let mut scaled: HashMap<(Option<&str>, TargetRef<'_>), &Object<'_>> = HashMap::new();
-    let mut hpas: HashMap<(Option<&str>, String), Span> = HashMap::new();
+    let mut hpas: HashMap<(Option<&str>, String), (Span, &Object<'_>)> = HashMap::new();
     for object in set.of_kind(Kind::ScaledObject) {
         let reference = object
             .spec(&["scaleTargetRef", "name"])
@@ -225,11 +225,10 @@ fn targets(set: &Set<'_>, problems: &mut Vec<Problem>) {
                 None => continue,
             },
         };
-        if let Some(first) = hpas.insert((object.namespace(), name.clone()), span)
-            && (config.is_some() || first.source == span.source)
-            && !problems
-                .iter()
-                .any(|problem| problem.rule == Rule::NameDuplicate && problem.at == span)
+        // Two of one name have been told, and so want one HPA.
+        if let Some((first, other)) =
+            hpas.insert((object.namespace(), name.clone()), (span, object))
+            && other.name() != object.name()
         {
             let problem = Problem::new(
                 Rule::HpaNameDuplicate,

@@ -231,7 +231,7 @@ fn formula(
         )),
     }
     for trigger in triggers {
-        for (key, value) in at(trigger.node, &["metadata"]).map_or(&[][..], entries) {
+        for (key, value) in at(trigger.node, &["metadata"]).map_or_else(Vec::new, entries) {
             let activation = key
                 .text()
                 .is_some_and(|name| name.starts_with("activation"));

@@ -138,9 +138,8 @@ fn read(
 fn end_of(lines: &Lines<'_>, line: usize) -> usize {
     let text = lines.text(line).unwrap_or_default();
     let indent = |text: &str| text.len() - text.trim_start_matches([' ', '-']).len();
-    let begins_block = text
-        .trim_end_matches(|c: char| c.is_ascii_digit() || c == '-' || c == '+')
-        .ends_with(['|', '>']);
+    let head = text.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-' || c == '+');
+    let begins_block = head.ends_with(" |") || head.ends_with(" >");
     let mut end = line + 1;
     while begins_block
         && lines
@@ -223,4 +222,18 @@ fn comments(text: &str, source: usize) -> Vec<(Span, String, bool)> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_in_block_style_belongs_to_the_line_of_its_key() {
+        let text = "a:\n  query: |-\n    x\n\n    y\n  b: 1\n- c: >\n    z\nd: x|\n";
+        let lines = Lines::of(text);
+        for (line, expected) in [(0, 1), (1, 5), (5, 6), (6, 8), (8, 9)] {
+            assert_eq!(end_of(&lines, line), expected, "{line}");
+        }
+    }
 }

@@ -1,8 +1,9 @@
-//! The workload that is scaled: whether its pods get to end their jobs, count as ready when they are, and may be moved.
+//! The workload that is scaled: whether its pods get to end their jobs, count as ready when they are, and may be moved. What is said
+//! of jobs is said of workers of Bull and BullMQ only, which the workload or its ScaledObject names.
 
 use std::time::Duration;
 
-use super::object::{Kind, Object, get, items, text, whole, whole_at};
+use super::object::{Kind, Object, get, items, mentions, text, whole, whole_at};
 use super::replicas::Bounds;
 use super::set::Set;
 use super::trigger::Trigger;
@@ -30,8 +31,14 @@ pub(super) fn check(set: &Set<'_>, problems: &mut Vec<Problem>) {
         let Some(first) = scalers.first() else {
             continue;
         };
-        grace(workload, pod, first, set, problems);
-        signal(pod, problems);
+        // What a pod leaves behind is known of BullMQ's workers; of others it is not.
+        let runs_jobs = set.job_time(workload).is_some()
+            || mentions(workload.node, "bull")
+            || scalers.iter().any(|scaled| mentions(scaled.node, "bull"));
+        if runs_jobs {
+            grace(workload, pod, first, set, problems);
+            signal(pod, problems);
+        }
         if scalers.iter().any(|scaled| by_value(scaled)) {
             readiness(pod, first, problems);
         }
