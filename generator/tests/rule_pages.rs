@@ -113,7 +113,7 @@ fn broken(spec: &str) -> BTreeSet<&'static str> {
         Err(Error::Invalid { problems, .. }) => {
             problems.iter().map(|problem| problem.rule.id()).collect()
         }
-        Err(Error::Output(error)) => panic!("{error}"),
+        Err(Error::Output(_)) => BTreeSet::from(["an error of output"]),
     }
 }
 

@@ -20,8 +20,10 @@ pub struct Finding {
     pub title: String,
     /// What stands there, in a few words.
     pub label: String,
-    /// What to write instead.
+    /// What to do about it, in words.
     pub help: String,
+    /// What to write instead of the whole text, where that can be said, and what is to be said behind it.
+    pub instead: Option<(String, String)>,
 }
 
 impl Finding {
@@ -40,6 +42,22 @@ impl Finding {
             title: title.into(),
             label: label.into(),
             help: help.into(),
+            instead: None,
+        }
+    }
+
+    /// The same, with a text to write instead, and what is to be said behind it.
+    #[must_use]
+    pub fn instead(mut self, text: String, then: impl Into<String>) -> Self {
+        self.instead = Some((text, then.into()));
+        self
+    }
+
+    /// The whole help in one sentence.
+    pub fn sentence(&self) -> String {
+        match &self.instead {
+            Some((text, then)) => format!("{} `{text}`{then}", self.help),
+            None => self.help.clone(),
         }
     }
 

@@ -30,7 +30,7 @@ pub(super) fn check(object: &Object<'_>, context: &Context<'_, '_>, problems: &m
 
 /// What the rules are told of the object in which a trigger stands.
 struct Signal<'n> {
-    scaled_job: bool,
+    kind: Kind,
     to_zero: bool,
     name: &'n str,
     target_kind: &'n str,
@@ -60,7 +60,7 @@ impl<'n> Signal<'n> {
         }
         let mentions = |word: &str| words.iter().any(|text| text.to_lowercase().contains(word));
         Self {
-            scaled_job,
+            kind: object.kind,
             // A ScaledJob starts its jobs by the metric alone, however few are kept.
             to_zero: min == 0 || number("idleReplicaCount") == Some(0),
             name: object.name().unwrap_or("worker"),
@@ -100,15 +100,9 @@ fn add_words<'n>(node: &'n Node, words: &mut Vec<&'n str>) {
 
 /// A finding in a text as a problem in the file where it was written.
 fn told(finding: Finding, node: &Node, context: &Context<'_, '_>) -> Problem {
+    let help = finding.sentence();
     let span = place(node, context.sources, finding.at);
-    Problem::new(
-        finding.rule,
-        span,
-        finding.title,
-        finding.label,
-        finding.help,
-    )
-    .severity(finding.severity)
+    Problem::new(finding.rule, span, finding.title, finding.label, help).severity(finding.severity)
 }
 
 fn query(
@@ -129,7 +123,7 @@ fn query(
     let asked = promql::Context {
         null_is_zero: trigger.ignores_null_values(),
         to_zero: signal.to_zero,
-        scaled_job: signal.scaled_job,
+        scaled_job: signal.kind == Kind::ScaledJob,
         target: signal.target,
         scrape_interval: None,
         siblings: &siblings,

@@ -39,17 +39,21 @@ pub(super) fn lint(query: &Query<'_>) -> Vec<Finding> {
     let with = |state| counted.iter().find(|counted| counted.includes(state));
     let mut findings = Vec::new();
     let fixed = fixed(query, &counted);
-    let better = format!(
-        "write `{fixed}`; better, let this project's exporter count: `bullmq_queue_demand_jobs` is every job that is ready or running"
-    );
+    let better = if fixed.contains(bullmq_vocabulary::metric::QUEUE_DEMAND_JOBS.name) {
+        ""
+    } else {
+        "; better, ask this project's exporter for `bullmq_queue_demand_jobs`, which is every job that is ready, due or running"
+    };
+    let finding = |rule, at: &Counted<'_, '_>, title: String, label: &str| {
+        Finding::new(rule, at.node.at.clone(), title, label, "write").instead(fixed.clone(), better)
+    };
     let finished = with(JobState::Completed).or_else(|| with(JobState::Failed));
     if let Some(at) = finished {
-        findings.push(Finding::new(
+        findings.push(finding(
             Rule::QueryFinishedCounted,
-            at.node.at.clone(),
-            "this counts jobs that are done",
+            at,
+            "this counts jobs that are done".to_owned(),
             "completed and failed jobs stay in Redis, and no worker takes them",
-            better.clone(),
         ));
         // Who names no state at all has been told enough.
         return findings;
@@ -76,12 +80,11 @@ pub(super) fn lint(query: &Query<'_>) -> Vec<Finding> {
         } else {
             "busy pods go as soon as nothing waits"
         };
-        findings.push(Finding::new(
+        findings.push(finding(
             Rule::QueryActiveNotCounted,
-            at.node.at.clone(),
+            at,
             format!("this leaves out the jobs that run, so {end}"),
             "a job that a worker takes is gone from here",
-            better.clone(),
         ));
     }
     if let Some(at) = with(JobState::Waiting)
@@ -89,32 +92,29 @@ pub(super) fn lint(query: &Query<'_>) -> Vec<Finding> {
         && with(JobState::Prioritized).is_none()
         && !elsewhere(JobState::Prioritized)
     {
-        findings.push(Finding::new(
+        findings.push(finding(
             Rule::QueryPrioritizedNotCounted,
-            at.node.at.clone(),
-            "this leaves out prioritized jobs",
+            at,
+            "this leaves out prioritized jobs".to_owned(),
             "from BullMQ 4 on, a job with a priority never stands here",
-            better.clone(),
         ));
     }
     if let Some(at) = with(JobState::Delayed) {
-        findings.push(Finding::new(
+        findings.push(finding(
             Rule::QueryDelayedInFull,
-            at.node.at.clone(),
-            "this counts delayed jobs that are not due",
+            at,
+            "this counts delayed jobs that are not due".to_owned(),
             "a job for next week keeps a pod until then",
-            format!("{better}, with the delayed ones that are due"),
         ));
     }
     if let Some(at) = with(JobState::Paused)
         && !gated_by_pause(&query.root)
     {
-        findings.push(Finding::new(
+        findings.push(finding(
             Rule::QueryPausedCounted,
-            at.node.at.clone(),
-            "this counts jobs that a pause holds",
+            at,
+            "this counts jobs that a pause holds".to_owned(),
             "no worker takes them, and pods wait for the pause to end",
-            better,
         ));
     }
     findings

@@ -60,8 +60,38 @@ struct Query<'q> {
     context: Context<'q>,
 }
 
-/// Tells everything that is wrong with a query.
+/// How many faults of a query are mended one after the other for the text to write instead; there are not as many rules that have one.
+const MOST_REPAIRS: usize = 16;
+
+/// Tells everything that is wrong with a query. What is to be written instead mends all of it, so that nobody is led from one fault to
+/// the next.
 pub fn lint(text: &str, context: Context<'_>) -> Vec<Finding> {
+    let mut findings = faults(text, context);
+    let whole = mended(text, context);
+    for finding in &mut findings {
+        if let Some((instead, _)) = &mut finding.instead {
+            instead.clone_from(&whole);
+        }
+    }
+    findings
+}
+
+/// A query with everything mended that can be.
+fn mended(text: &str, context: Context<'_>) -> String {
+    let mut text = text.to_owned();
+    for _ in 0..MOST_REPAIRS {
+        let next = faults(&text, context)
+            .into_iter()
+            .find_map(|finding| finding.instead);
+        match next {
+            Some((next, _)) if next != text => text = next,
+            Some(_) | None => break,
+        }
+    }
+    text
+}
+
+fn faults(text: &str, context: Context<'_>) -> Vec<Finding> {
     let mut findings = Vec::from_iter(too_long(text));
     let expr = match syntax::parse(text) {
         Ok(expr) => expr,
@@ -89,8 +119,9 @@ pub fn lint(text: &str, context: Context<'_>) -> Vec<Finding> {
     findings.extend(query.own_series());
     findings.extend(query.short_windows());
     findings.extend(query.counters());
-    findings.extend(query.no_completeness_count());
     findings.extend(jobs::lint(&query));
+    // Last, because its remedy repeats the selectors.
+    findings.extend(query.no_completeness_count());
     findings
 }
 
@@ -152,7 +183,10 @@ impl<'q> Query<'q> {
 
     /// The query with something that is applied to all of it.
     fn wrapped(&self, before: &str, after: &str) -> String {
-        one_line(&format!("{before}{}{after}", self.text.trim()))
+        let text = self.text.trim();
+        // A comment at the end would take in what comes behind it.
+        let line = if text.contains('#') { "\n" } else { "" };
+        one_line(&format!("{before}{text}{line}{after}"))
     }
 
     fn whole(&self) -> Range<usize> {
@@ -173,13 +207,14 @@ impl<'q> Query<'q> {
                     || self.wrapped("vector(", ")"),
                     |inner| one_line(self.at(&inner.at)),
                 );
-                Some(Finding::new(
+                let finding = Finding::new(
                     Rule::QueryScalar,
                     self.whole(),
                     "the result of this query is a scalar",
                     "KEDA reads an instant vector, and nothing else",
-                    format!("write `{fixed}`"),
-                ))
+                    "write",
+                );
+                Some(finding.instead(fixed, ""))
             }
             ValueType::String => Some(Finding::new(
                 Rule::QueryScalar,
@@ -197,15 +232,16 @@ impl<'q> Query<'q> {
                         .map(|inner| one_line(self.at(&inner.at))),
                 };
                 let fixed = instant.unwrap_or_default();
-                Some(Finding::new(
+                let finding = Finding::new(
                     Rule::QueryRangeVector,
                     self.whole(),
                     "the result of this query is a range of samples",
                     "KEDA finds no value in it",
-                    format!(
-                        "ask for the newest sample, `{fixed}`, or aggregate the range: `max_over_time({})`",
-                        one_line(self.text.trim())
-                    ),
+                    "ask for the newest sample:",
+                );
+                Some(finding.instead(
+                    fixed,
+                    ", or aggregate the range, for example with `max_over_time`",
                 ))
             }
         }
@@ -228,20 +264,17 @@ impl<'q> Query<'q> {
                         node.at.clone(),
                         title,
                         "one series of each exporter, and for a while two when its pod is replaced",
-                        format!("write `{fixed}`"),
+                        "write",
                     )
+                    .instead(fixed, "")
                     .with_severity(Severity::Warning),
                 )
             }
             Series::Several(node) => {
                 let (label, fixed) = self.aggregated(node);
-                Some(Finding::new(
-                    Rule::QuerySeveralSeries,
-                    node.at.clone(),
-                    title,
-                    label,
-                    format!("write `{fixed}`"),
-                ))
+                let at = node.at.clone();
+                let finding = Finding::new(Rule::QuerySeveralSeries, at, title, label, "write");
+                Some(finding.instead(fixed, ""))
             }
         }
     }
@@ -322,9 +355,11 @@ impl<'q> Query<'q> {
                 node.head.start..node.at.end,
                 "this query makes 0 jobs of a lost metric",
                 "0 as well while the exporter or Redis is down",
-                format!(
-                    "remove it: `{fixed}`; an exporter says 0 of an empty queue itself, and no answer must stay no answer, which KEDA holds on"
-                ),
+                "remove it:",
+            )
+            .instead(
+                fixed,
+                "; an exporter says 0 of an empty queue itself, and no answer must stay no answer, which KEDA holds on",
             );
             findings.push(if jobs && answers {
                 finding
@@ -363,7 +398,16 @@ impl<'q> Query<'q> {
             let Expr::Binary(binary) = node.expr else {
                 return None;
             };
-            let help = match number(right).filter(|_| number(left).is_none()) {
+            let finding = |help| {
+                Finding::new(
+                    Rule::QueryFilter,
+                    node.head.clone(),
+                    "where this comparison is false the query has no answer",
+                    "drops the series, and KEDA takes that for a lost metric",
+                    help,
+                )
+            };
+            Some(match number(right).filter(|_| number(left).is_none()) {
                 Some(limit) => {
                     let fixed = self.with(&[(node.at.clone(), self.at(&left.at).to_owned())]);
                     let activation = match binary.op.id() {
@@ -376,18 +420,12 @@ impl<'q> Query<'q> {
                         ),
                         _ => String::new(),
                     };
-                    format!("write `{fixed}`{activation}")
+                    finding("write").instead(fixed, activation)
                 }
-                None => "compare with `bool`, which answers 0 or 1, or leave the comparison out"
-                    .to_owned(),
-            };
-            Some(Finding::new(
-                Rule::QueryFilter,
-                node.head.clone(),
-                "where this comparison is false the query has no answer",
-                "drops the series, and KEDA takes that for a lost metric",
-                help,
-            ))
+                None => finding(
+                    "compare with `bool`, which answers 0 or 1, or leave the comparison out",
+                ),
+            })
         };
         filters.into_iter().filter_map(finding).collect()
     }
@@ -429,20 +467,33 @@ impl<'q> Query<'q> {
                             .any(|part| part.bare().expr == right.bare().expr)
                     });
                     if !demanded && !never_zero(right) {
-                        let fixed = if right.expr.value_type() == ValueType::Vector {
-                            let divisor = self.at(&right.bare().at);
-                            let fixed = format!("clamp_min({divisor}, 1e-9)");
-                            format!("write `{}`", self.with(&[(right.at.clone(), fixed)]))
-                        } else {
-                            "keep the divisor above zero with `clamp_min`".to_owned()
+                        let finding = |help| {
+                            Finding::new(
+                                Rule::QueryUnguardedDivision,
+                                right.at.clone(),
+                                "this divisor can be 0",
+                                "0 divided by 0 is NaN, which KEDA reads as an error, or as 0 where it ignores nulls",
+                                help,
+                            )
                         };
-                        findings.push(Finding::new(
-                            Rule::QueryUnguardedDivision,
-                            right.at.clone(),
-                            "this divisor can be 0",
-                            "0 divided by 0 is NaN, which KEDA reads as an error, or as 0 where it ignores nulls",
-                            fixed,
-                        ));
+                        // A scalar is held above zero inside, where it is a vector yet.
+                        let divisor = match (right.bare().expr, right.bare().children.as_slice()) {
+                            (Expr::Call(call), [inner]) if call.func.name == "scalar" => {
+                                Some(inner)
+                            }
+                            _ => Some(right),
+                        };
+                        let divisor = divisor
+                            .filter(|divisor| divisor.expr.value_type() == ValueType::Vector);
+                        findings.push(match divisor {
+                            Some(divisor) => {
+                                let fixed =
+                                    format!("clamp_min({}, 1e-9)", self.at(&divisor.bare().at));
+                                finding("write")
+                                    .instead(self.with(&[(divisor.at.clone(), fixed)]), "")
+                            }
+                            None => finding("keep the divisor above zero with `clamp_min`"),
+                        });
                     }
                 }
                 _ => {}
@@ -452,13 +503,14 @@ impl<'q> Query<'q> {
             && call.func.name == "histogram_quantile"
         {
             let fixed = self.with(&[(node.at.clone(), format!("({} >= 0)", self.at(&node.at)))]);
-            findings.push(Finding::new(
+            let finding = Finding::new(
                 Rule::QueryUnguardedDivision,
                 node.at.clone(),
                 "a quantile of no observations is NaN",
                 "NaN while nothing was observed, which KEDA reads as an error, or as 0 where it ignores nulls",
-                format!("drop it: `{fixed}`, and let another trigger count the jobs"),
-            ));
+                "drop it:",
+            );
+            findings.push(finding.instead(fixed, ", and let another trigger count the jobs"));
         }
         for child in children {
             self.divisions_in(child, filters, findings);
@@ -498,13 +550,15 @@ impl<'q> Query<'q> {
             let labels = known.identity.join(", ");
             let argument = inner.bare();
             let fixed = format!("max by ({labels}) ({})", self.at(&argument.at));
-            findings.push(Finding::new(
+            let finding = Finding::new(
                 Rule::QueryDoubleCount,
                 selector.at.clone(),
                 "this counts every job once for each exporter",
                 "twice as many with two exporters, and while the pod of one is replaced",
-                format!("write `{}`", self.with(&[(argument.at.clone(), fixed)])),
-            ));
+                "write",
+            );
+            let fixed = self.with(&[(argument.at.clone(), fixed)]);
+            findings.push(finding.instead(fixed, ""));
         }
         findings
     }
@@ -575,7 +629,7 @@ impl<'q> Query<'q> {
                     prometheus_duration(DEFAULT_SCRAPE_INTERVAL)
                 ),
             };
-            findings.push(Finding::new(
+            let finding = Finding::new(
                 Rule::QueryShortRateWindow,
                 range.head.clone(),
                 format!(
@@ -583,11 +637,10 @@ impl<'q> Query<'q> {
                     call.func.name
                 ),
                 format!("too short {told}, when one is lost"),
-                format!(
-                    "write `{}`",
-                    self.with(&[(range.at.clone(), longer.to_string())])
-                ),
-            ));
+                "write",
+            );
+            let fixed = self.with(&[(range.at.clone(), longer.to_string())]);
+            findings.push(finding.instead(fixed, ""));
         }
         findings
     }
@@ -630,13 +683,14 @@ impl<'q> Query<'q> {
                         range: Duration::from_mins(5),
                     };
                     let fixed = self.with(&[(node.at.clone(), format!("rate({matrix})"))]);
-                    findings.push(Finding::new(
+                    let finding = Finding::new(
                         Rule::QueryCounterWithoutRate,
                         node.at.clone(),
                         "this counter only ever rises, and the replicas with it",
                         "everything since the process began",
-                        format!("write `{fixed}`, which is jobs per second"),
-                    ));
+                        "write",
+                    );
+                    findings.push(finding.instead(fixed, ", which is jobs per second"));
                 }
             }
             _ => {
@@ -689,15 +743,16 @@ impl<'q> Query<'q> {
         } else {
             self.wrapped("", &guard)
         };
-        Some(Finding::new(
+        let finding = Finding::new(
             Rule::QueryNoCompletenessCount,
             node.at.clone(),
             format!(
                 "if one of these {queues} queues is missing, the sum is lower and nobody knows"
             ),
             "a missing queue counts as 0",
-            format!("write `{fixed}`, which has no answer unless all are seen"),
-        ))
+            "write",
+        );
+        Some(finding.instead(fixed, ", which has no answer unless all are seen"))
     }
 }
 
@@ -802,8 +857,8 @@ fn never_zero(node: &Node<'_>) -> bool {
             ("clamp_min" | "clamp", [_, least, ..]) => {
                 number(least).is_some_and(|least| least > 0.0)
             }
-            ("vector", [inner]) => never_zero(inner),
-            ("scalar", [inner]) => never_zero(inner) && !shape::can_be_empty(inner),
+            // The scalar of a lost metric is NaN, which KEDA holds on as on no answer.
+            ("vector" | "scalar", [inner]) => never_zero(inner),
             (name, _) => matches!(
                 name,
                 "time" | "count_over_time" | "days_in_month" | "exp" | "pi"
@@ -1006,7 +1061,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_out_as_a_remedy_mends_the_fault() {
+    fn what_is_written_out_mends_every_fault() {
         for text in [
             "scalar(sum(a))",
             "1 + 2",
@@ -1017,6 +1072,8 @@ mod tests {
             "sum(a) or vector(0)",
             "sum(a) > 5",
             "sum(a) / sum(b)",
+            "sum(a) / scalar(sum(b)) > 5",
+            "histogram_quantile(0.9, sum by (le) (rate(a_bucket[5m]))) > 2",
             "sum(rate(a[30s]))",
             "sum(jobs_processed_total)",
             "sum(bullmq_queue_demand_jobs)",
@@ -1032,15 +1089,43 @@ mod tests {
             let findings = lint(text, PLAIN);
             assert!(!findings.is_empty(), "{text}");
             for finding in findings {
-                let fixed = finding.help.split('`').nth(1).unwrap();
-                let again = lint(fixed, PLAIN);
-                assert!(
-                    again
-                        .iter()
-                        .all(|other| other.rule != finding.rule && other.rule != Rule::QuerySyntax),
-                    "{text}\n{}\n{again:#?}",
-                    finding.help
+                let (instead, _) = finding.instead.unwrap();
+                assert_eq!(
+                    told(&instead, PLAIN),
+                    Vec::<String>::new(),
+                    "{text}\n{instead}"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_out_keeps_what_the_query_says() {
+        for (text, expected) in [
+            ("scalar(sum(a))", "sum(a)"),
+            ("1 + 2", "vector(1 + 2)"),
+            ("sum by (queue) (a)", "sum(a)"),
+            ("a{queue=\"x\"}", "max(a{queue=\"x\"})"),
+            ("sum(a) > 5", "sum(a)"),
+            ("sum(a) / sum(b)", "sum(a) / clamp_min(sum(b), 1e-9)"),
+            ("sum(a) # why\n or vector(0)", "sum(a)"),
+            (
+                "sum(bullmq_job_count{queue=\"x\",state=\"waiting\"}) or vector(0)",
+                "sum(max by (queue, state) (bullmq_job_count{queue=\"x\",state=~\"waiting|prioritized|active\"}))",
+            ),
+            (
+                "sum(bullmq_queue_ready_jobs{queue=~\"a|b\"})",
+                "sum(max by (redis, prefix, queue) (bullmq_queue_demand_jobs{queue=~\"a|b\"})) \
+                 and on() (count(max by (redis, prefix, queue) (bullmq_queue_demand_jobs{queue=~\"a|b\"})) == 2)",
+            ),
+            (
+                "max(bull_wait_total{queue=\"x\"})",
+                "max(bull_wait_total{queue=\"x\"}) + max(bull_active_total{queue=\"x\"}) + max(bull_prioritized_total{queue=\"x\"})",
+            ),
+        ] {
+            for finding in lint(text, PLAIN) {
+                let (instead, _) = finding.instead.unwrap();
+                assert_eq!(instead, expected, "{text}");
             }
         }
     }
