@@ -6,21 +6,26 @@
 //! [`rule`].
 //!
 //! [`explain()`] says what the manifests will do, by a model of KEDA and the HPA ([`control_loop`]).
+//!
+//! [`lint`] is the other pipeline: it checks specs in the same way, and manifests, ours or anyone's.
 
 pub mod cli;
 pub mod control_loop;
 pub mod decimal;
 pub mod document;
 pub mod explain;
+pub mod lint;
 pub mod manifest;
 pub mod output;
 pub mod plan;
+pub mod position;
 pub mod problem;
 pub mod query;
 pub mod report;
 pub mod rule;
 pub mod spec;
 pub mod workload;
+pub mod written;
 
 use document::Dialect;
 use explain::Explanation;

@@ -52,7 +52,7 @@ fn every_example_is_explained_word_for_word() {
         let output = program(&[&spec], "", "C.UTF-8").unwrap();
         assert_eq!(text(&output.stderr), "", "{name}");
         assert_eq!(output.status.code(), Some(0));
-        let page = example(name).join("expected/explain.txt");
+        let page = example(name).join("explain.txt");
         if env::var_os("UPDATE_EXPECTED").is_some() {
             fs::write(&page, &output.stdout).unwrap();
         }

@@ -48,8 +48,8 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> anyhow::Result<Outc
         return print(&format!("{}\n", ids.join("\n")), streams);
     }
     if let Some(id) = &args.rule {
-        return match Rule::all().find(|rule| rule.id() == id) {
-            Some(rule) => print(&page(rule), streams),
+        return match Rule::from_id(id) {
+            Some(rule) => print(rule.page(), streams),
             None => unknown(
                 "rule",
                 id,
@@ -88,20 +88,6 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> anyhow::Result<Outc
             print(&format!("{json}\n"), streams)
         }
     }
-}
-
-/// What is known of a rule: its line in `SPEC.md`.
-fn page(rule: Rule) -> String {
-    let line = include_str!("../../SPEC.md")
-        .lines()
-        .find(|line| line.contains(&format!("id=\"{rule}\"")))
-        .unwrap_or_default();
-    let cells: Vec<&str> = line.split(" | ").skip(1).collect();
-    format!(
-        "{rule} ({})\n\n{}\n",
-        rule.severity().as_str(),
-        cells.join("\n\n").trim_end_matches(" |")
-    )
 }
 
 fn print(text: &str, streams: &mut Streams<'_>) -> anyhow::Result<Outcome> {

@@ -5,6 +5,7 @@ mod completions;
 mod explain;
 mod generate;
 mod input;
+mod lint;
 mod man;
 
 use std::ffi::OsString;
@@ -58,6 +59,7 @@ Environment:
 enum Verb {
     Generate(generate::Args),
     Explain(explain::Args),
+    Lint(lint::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -65,9 +67,9 @@ enum Verb {
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// What was asked for was made.
+    /// What was asked for was made, or nothing was found.
     Made,
-    /// A spec is wrong, and nothing was written.
+    /// A spec is wrong and nothing was written, or something was found.
     Invalid,
     /// What is there differs from what was asked to be there.
     Differs,
@@ -112,6 +114,7 @@ pub fn run(
         Ok(Args { verb, quiet }) => match verb {
             Verb::Generate(args) => generate::run(&args, quiet, streams),
             Verb::Explain(args) => explain::run(&args, streams),
+            Verb::Lint(args) => lint::run(&args, streams),
             Verb::Completions(args) => completions::run(&args, streams),
             Verb::Man(args) => man::run(&args, streams),
         },
