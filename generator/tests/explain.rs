@@ -196,6 +196,10 @@ fn a_name_that_is_not_there_is_wrong_usage_and_the_one_that_was_meant_is_told() 
             "error: there is no worker `x`; there is `email`, `sms`\n",
         ),
         (
+            &["--rule", "max-below-min"],
+            "error: there is no rule `max-below-min`; did you mean `replicas/max-below-min`?\n",
+        ),
+        (
             &["--rule", "replicas/max-bellow-min"],
             "error: there is no rule `replicas/max-bellow-min`; did you mean `replicas/max-below-min`?\n",
         ),

@@ -14,27 +14,33 @@ use crate::{Error, explain, report};
 /// Explain what the manifests of one or more specs will do, or a rule.
 ///
 /// For each worker: the replicas for a backlog, how they come and go over time, how long it takes, what happens when something is
-/// down, the HPA that KEDA makes, the query in words, and why each number was chosen.
-///
-/// Exit codes: 0 explained, 1 a spec is wrong, 2 wrong usage, or a file could not be read.
+/// down, the HPA that KEDA makes, the query in words, and why each number was chosen. Nothing is asked of a cluster.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Specs to read; `-` is stdin.
+    /// Specs to read; `-` is stdin
     #[arg(value_name = "SPEC", required_unless_present_any = ["rule", "rules"])]
     specs: Vec<PathBuf>,
-    /// Only this worker; repeatable.
+    /// Only this worker; repeatable
     #[arg(long = "worker", value_name = "NAME")]
     workers: Vec<String>,
-    /// Text for people, or JSON for programs.
+    /// Text for people, or JSON for programs
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Format,
-    /// Explain a rule instead, by its id, such as `replicas/max-below-min`.
+    /// Explain a rule instead, by its id, such as `replicas/max-below-min`
     #[arg(long, value_name = "ID", conflicts_with_all = ["specs", "workers", "rules"])]
     rule: Option<String>,
-    /// List the ids of all rules instead.
+    /// List the ids of all rules instead
     #[arg(long, conflicts_with_all = ["specs", "workers"])]
     rules: bool,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  bullmq-keda explain spec.yaml | less
+  bullmq-keda explain spec.yaml --worker email
+  bullmq-keda explain spec.yaml --output json | jq '.workers[].reactions'
+  bullmq-keda explain --rule replicas/max-below-min";
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Format {
@@ -105,7 +111,12 @@ fn unknown(
     known: &[&str],
     streams: &mut Streams<'_>,
 ) -> anyhow::Result<Outcome> {
-    let help = match (closest(name, known), what) {
+    // Half of an id is most of what people remember.
+    let half = known
+        .iter()
+        .find(|id| id.split('/').any(|part| part == name))
+        .copied();
+    let help = match (closest(name, known).or(half), what) {
         (Some(close), _) => format!("did you mean `{}`?", close.escape_debug()),
         (None, "rule") => "`bullmq-keda explain --rules` lists them".to_owned(),
         (None, _) => {
