@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -493,4 +494,51 @@ fn the_names_of_specs_end_no_comment_and_open_no_template() {
         );
         assert!(header[1].starts_with(r"# a\n"), "{header:?}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn whoever_has_read_enough_of_a_difference_is_still_told_that_there_is_one() {
+    let place = Place::new(&[("s.yaml", &spec(&["email"]))]).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bullmq-keda"))
+        .args(["generate", "-", "-o", "out.yaml", "--check"])
+        .current_dir(place.0.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The reader is gone before the program knows what to tell.
+    drop(child.stdout.take());
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(spec(&["email"]).as_bytes()).unwrap();
+    drop(stdin);
+    let run = Run::from(child.wait_with_output().unwrap());
+    assert_eq!(
+        run,
+        Run {
+            stderr: "1 file is not what the specs make: run the same without --check\n".to_owned(),
+            ..silent(1)
+        }
+    );
+}
+
+#[test]
+fn a_worker_called_kustomization_is_not_taken_for_one() {
+    let place = Place::new(&[("s.yaml", &spec(&["kustomization", "email"]))]).unwrap();
+    assert_eq!(
+        place
+            .run("generate s.yaml --format kustomize -o out/")
+            .unwrap(),
+        silent(0)
+    );
+    assert_eq!(
+        place.names("out").unwrap(),
+        ["_kustomization.yaml", "email.yaml", "kustomization.yaml"]
+    );
+    let component = place.read("out/kustomization.yaml").unwrap();
+    assert!(
+        component.contains("kind: Component\nresources:\n- \"_kustomization.yaml\"\n"),
+        "{component}"
+    );
 }

@@ -1,6 +1,7 @@
 //! `bullmq-keda generate`.
 
 use std::fmt::Write as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -212,7 +213,7 @@ fn place(
     let path = match args.place() {
         Place::Stdout => {
             let text = output::text(generated, &format)?;
-            print(streams, &text)?;
+            write(streams, &text).context(STDOUT)?;
             return Ok(Outcome::Made);
         }
         Place::Folder(folder) => {
@@ -239,12 +240,12 @@ fn place(
     Ok(Outcome::Made)
 }
 
-fn print(streams: &mut Streams<'_>, text: &str) -> anyhow::Result<()> {
-    let written = streams.stdout.write_all(text.as_bytes());
-    written
-        .and_then(|()| streams.stdout.flush())
-        .context("cannot write to stdout")
+fn write(streams: &mut Streams<'_>, text: &str) -> io::Result<()> {
+    streams.stdout.write_all(text.as_bytes())?;
+    streams.stdout.flush()
 }
+
+const STDOUT: &str = "cannot write to stdout";
 
 /// Shows what a run would change: the differences on stdout, because they were asked for, and their sum on stderr.
 fn show(
@@ -254,7 +255,11 @@ fn show(
 ) -> anyhow::Result<Outcome> {
     let changes = difference.changes.iter().chain(&difference.stale);
     let diffs: String = changes.map(Change::diff).collect();
-    print(streams, &diffs)?;
+    match write(streams, &diffs) {
+        // Whoever has read enough of the difference must still be told that there is one.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        other => other.context(STDOUT)?,
+    }
     let mut notes = String::new();
     let count = difference.changes.len() + difference.stale.len();
     if count > 0 {
