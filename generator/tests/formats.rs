@@ -542,3 +542,96 @@ fn a_worker_called_kustomization_is_not_taken_for_one() {
         "{component}"
     );
 }
+
+#[test]
+fn a_file_that_was_made_from_other_specs_is_replaced_and_told() {
+    for (output, template) in [
+        (
+            "--format helm -o chart/",
+            "chart/templates/bullmq-keda.yaml",
+        ),
+        ("-o out.yaml", "out.yaml"),
+        ("-o out/", "out/email.yaml"),
+    ] {
+        let place = Place::new(&[
+            ("a.yaml", &spec(&["email"])),
+            ("b.yaml", &spec(&["email", "sms"])),
+            ("chart/Chart.yaml", "name: chart\n"),
+        ])
+        .unwrap();
+        let first = place.run(&format!("generate a.yaml {output}")).unwrap();
+        assert_eq!(first, silent(0));
+        let second = place.run(&format!("generate b.yaml {output}")).unwrap();
+        assert_eq!((second.code, second.stdout.as_str()), (Some(0), ""));
+        let note = format!(
+            "note: {template} was made from a.yaml before; to have the workers of both, give all specs in one run\n"
+        );
+        assert!(second.stderr.contains(&note), "{output}: {}", second.stderr);
+        let third = place.run(&format!("generate b.yaml {output}")).unwrap();
+        assert_eq!(third, silent(0), "{output}");
+    }
+}
+
+#[test]
+fn what_other_forms_made_beside_the_files_of_workers_is_not_left_over() {
+    let place = Place::new(&[
+        ("s.yaml", &spec(&["email"])),
+        ("out/Chart.yaml", "name: chart\n"),
+    ])
+    .unwrap();
+    for line in [
+        "--format helm-values -o out/values-keda.yaml",
+        "--format helm -o out/",
+        "-o out/all.yaml",
+        "-o out/",
+        "-o out/ --prune",
+    ] {
+        let run = place.run(&format!("generate s.yaml {line}")).unwrap();
+        assert_eq!(run, silent(0), "{line}");
+    }
+    assert_eq!(
+        place.names("out").unwrap(),
+        [
+            "Chart.yaml",
+            "all.yaml",
+            "bullmq-keda.schema.json",
+            "bullmq-keda.values.yaml",
+            "email.yaml",
+            "values-keda.yaml"
+        ]
+    );
+}
+
+#[test]
+fn a_spec_is_never_written_over() {
+    let place = Place::new(&[("s.yaml", &spec(&["email"]))]).unwrap();
+    for output in ["s.yaml", "./s.yaml"] {
+        let run = place.run(&format!("generate s.yaml -o {output}")).unwrap();
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+        assert!(
+            run.stderr
+                .contains("s.yaml is a spec: name another file with -o"),
+            "{}",
+            run.stderr
+        );
+    }
+    assert_eq!(place.read("s.yaml").unwrap(), spec(&["email"]));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_written_to_and_not_waited_for() {
+    let place = Place::new(&[("s.yaml", &spec(&["email"]))]).unwrap();
+    let pipe = place.path("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let reader = std::thread::spawn(move || fs::read_to_string(pipe));
+    assert_eq!(place.run("generate s.yaml -o pipe").unwrap(), silent(0));
+    let read = reader.join().unwrap().unwrap();
+    assert_eq!(read, place.run("generate s.yaml").unwrap().stdout);
+}
