@@ -1,5 +1,5 @@
-//! Do the commands that the examples' pages show do what the pages show? Each `console` block is run as it stands, in a copy of the
-//! example; what the commands write there is what the example has.
+//! Do the commands that pages show do what the pages show? Each `console` block is run as it stands, in a copy of an example; what the
+//! commands write there is what the example has.
 //!
 //! `TRYCMD=overwrite cargo test -p acceptance --test transcripts` writes what the commands say now into the pages.
 
@@ -39,13 +39,15 @@ fn copy(folder: &Path) -> Result<tempfile::TempDir> {
     Ok(copy)
 }
 
-/// The folders of examples whose pages have a transcript.
-fn examples() -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
+/// The pages that have a transcript, each with the folder in a copy of which it is run.
+fn pages() -> Result<Vec<(PathBuf, PathBuf)>> {
+    let spec = repository().join("generator/SPEC.md");
+    let mut found = vec![(spec, repository().join("examples/first-queue"))];
     for entry in fs::read_dir(repository().join("examples"))? {
-        let page = entry?.path().join("README.md");
+        let example = entry?.path();
+        let page = example.join("README.md");
         if page.is_file() && fs::read_to_string(&page)?.contains("```console\n") {
-            found.extend(page.parent().map(Path::to_owned));
+            found.push((page, example));
         }
     }
     found.sort();
@@ -53,27 +55,27 @@ fn examples() -> Result<Vec<PathBuf>> {
 }
 
 /// Runs the transcripts of one page in this process, whose working folder is where they run.
-fn run(example: &Path, helm: &str) -> Result<()> {
+fn run(page: &Path, example: &Path, helm: &str) -> Result<()> {
     let copy = copy(example)?;
     std::env::set_current_dir(copy.path())?;
     trycmd::TestCases::new()
         .register_bin("bullmq-keda", ours("bullmq-keda")?)
         .register_bin("helm", judge(helm)?)
         .register_bin("kustomize", judge("kustomize")?)
-        .case(example.join("README.md"));
+        .case(page);
     let (before, after) = (files(example)?, files(copy.path())?);
     let names = |files: &BTreeMap<PathBuf, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
     ensure!(
         names(&before) == names(&after),
         "{}: other files: {:?}",
-        example.display(),
+        page.display(),
         names(&after)
     );
     for (name, content) in &before {
         ensure!(
             after.get(name) == Some(content),
             "{}: the commands write another {}",
-            example.display(),
+            page.display(),
             name.display()
         );
     }
@@ -82,16 +84,12 @@ fn run(example: &Path, helm: &str) -> Result<()> {
 
 // One test, because the working folder is that of the whole process.
 #[test]
-fn what_the_pages_of_the_examples_show_is_what_their_commands_do() {
-    let examples = examples().unwrap();
-    let names: Vec<_> = examples
-        .iter()
-        .filter_map(|path| path.file_name())
-        .collect();
-    assert!(names.len() >= 6, "{names:?}");
-    for example in examples {
+fn what_the_pages_show_is_what_their_commands_do() {
+    let pages = pages().unwrap();
+    assert!(pages.len() >= 7, "{pages:?}");
+    for (page, example) in pages {
         for helm in HELMS {
-            run(&example, helm).unwrap();
+            run(&page, &example, helm).unwrap();
         }
     }
 }

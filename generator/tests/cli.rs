@@ -404,3 +404,32 @@ fn every_command_has_a_manual_page() {
     );
     assert!(all.contains(&page));
 }
+
+/// `script` runs the program in a terminal of its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn colours_are_for_a_terminal_that_wants_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = folder.path().join("bad.yaml");
+    fs::write(&spec, GOOD.replace("max: 5", "max: 0")).unwrap();
+    let line = format!(
+        "'{}' generate '{}'",
+        env!("CARGO_BIN_EXE_bullmq-keda"),
+        spec.display()
+    );
+    for (no_color, coloured) in [(None, true), (Some(""), true), (Some("1"), false)] {
+        let mut command = Command::new("script");
+        command
+            .args(["-qec", &line, "/dev/null"])
+            .stdin(Stdio::null())
+            .env_remove("NO_COLOR")
+            .envs(no_color.map(|value| ("NO_COLOR", value)));
+        let output = command.output().unwrap();
+        let said = text(&output.stdout);
+        assert!(said.contains("replicas/range"), "{said}");
+        assert_eq!(said.contains('\u{1b}'), coloured, "{no_color:?}: {said:?}");
+        assert_eq!(output.status.code(), Some(1));
+    }
+    let output = Command::new("sh").args(["-c", &line]).output().unwrap();
+    assert!(!text(&output.stderr).contains('\u{1b}'));
+}

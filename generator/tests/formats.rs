@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -493,4 +494,144 @@ fn the_names_of_specs_end_no_comment_and_open_no_template() {
         );
         assert!(header[1].starts_with(r"# a\n"), "{header:?}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn whoever_has_read_enough_of_a_difference_is_still_told_that_there_is_one() {
+    let place = Place::new(&[("s.yaml", &spec(&["email"]))]).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bullmq-keda"))
+        .args(["generate", "-", "-o", "out.yaml", "--check"])
+        .current_dir(place.0.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The reader is gone before the program knows what to tell.
+    drop(child.stdout.take());
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(spec(&["email"]).as_bytes()).unwrap();
+    drop(stdin);
+    let run = Run::from(child.wait_with_output().unwrap());
+    assert_eq!(
+        run,
+        Run {
+            stderr: "1 file is not what the specs make: run the same without --check\n".to_owned(),
+            ..silent(1)
+        }
+    );
+}
+
+#[test]
+fn a_worker_called_kustomization_is_not_taken_for_one() {
+    let place = Place::new(&[("s.yaml", &spec(&["kustomization", "email"]))]).unwrap();
+    assert_eq!(
+        place
+            .run("generate s.yaml --format kustomize -o out/")
+            .unwrap(),
+        silent(0)
+    );
+    assert_eq!(
+        place.names("out").unwrap(),
+        ["_kustomization.yaml", "email.yaml", "kustomization.yaml"]
+    );
+    let component = place.read("out/kustomization.yaml").unwrap();
+    assert!(
+        component.contains("kind: Component\nresources:\n- \"_kustomization.yaml\"\n"),
+        "{component}"
+    );
+}
+
+#[test]
+fn a_file_that_was_made_from_other_specs_is_replaced_and_told() {
+    for (output, template) in [
+        (
+            "--format helm -o chart/",
+            "chart/templates/bullmq-keda.yaml",
+        ),
+        ("-o out.yaml", "out.yaml"),
+        ("-o out/", "out/email.yaml"),
+    ] {
+        let place = Place::new(&[
+            ("a.yaml", &spec(&["email"])),
+            ("b.yaml", &spec(&["email", "sms"])),
+            ("chart/Chart.yaml", "name: chart\n"),
+        ])
+        .unwrap();
+        let first = place.run(&format!("generate a.yaml {output}")).unwrap();
+        assert_eq!(first, silent(0));
+        let second = place.run(&format!("generate b.yaml {output}")).unwrap();
+        assert_eq!((second.code, second.stdout.as_str()), (Some(0), ""));
+        let note = format!(
+            "note: {template} was made from a.yaml before; to have the workers of both, give all specs in one run\n"
+        );
+        assert!(second.stderr.contains(&note), "{output}: {}", second.stderr);
+        let third = place.run(&format!("generate b.yaml {output}")).unwrap();
+        assert_eq!(third, silent(0), "{output}");
+    }
+}
+
+#[test]
+fn what_other_forms_made_beside_the_files_of_workers_is_not_left_over() {
+    let place = Place::new(&[
+        ("s.yaml", &spec(&["email"])),
+        ("out/Chart.yaml", "name: chart\n"),
+    ])
+    .unwrap();
+    for line in [
+        "--format helm-values -o out/values-keda.yaml",
+        "--format helm -o out/",
+        "-o out/all.yaml",
+        "-o out/",
+        "-o out/ --prune",
+    ] {
+        let run = place.run(&format!("generate s.yaml {line}")).unwrap();
+        assert_eq!(run, silent(0), "{line}");
+    }
+    assert_eq!(
+        place.names("out").unwrap(),
+        [
+            "Chart.yaml",
+            "all.yaml",
+            "bullmq-keda.schema.json",
+            "bullmq-keda.values.yaml",
+            "email.yaml",
+            "values-keda.yaml"
+        ]
+    );
+}
+
+#[test]
+fn a_spec_is_never_written_over() {
+    let place = Place::new(&[("s.yaml", &spec(&["email"]))]).unwrap();
+    for output in ["s.yaml", "./s.yaml"] {
+        let run = place.run(&format!("generate s.yaml -o {output}")).unwrap();
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
+        assert!(
+            run.stderr
+                .contains("s.yaml is a spec: name another file with -o"),
+            "{}",
+            run.stderr
+        );
+    }
+    assert_eq!(place.read("s.yaml").unwrap(), spec(&["email"]));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_written_to_and_not_waited_for() {
+    let place = Place::new(&[("s.yaml", &spec(&["email"]))]).unwrap();
+    let pipe = place.path("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let reader = std::thread::spawn(move || fs::read_to_string(pipe));
+    assert_eq!(place.run("generate s.yaml -o pipe").unwrap(), silent(0));
+    let read = reader.join().unwrap().unwrap();
+    assert_eq!(read, place.run("generate s.yaml").unwrap().stdout);
 }

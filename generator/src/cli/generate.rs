@@ -1,6 +1,7 @@
 //! `bullmq-keda generate`.
 
 use std::fmt::Write as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -142,6 +143,14 @@ impl Args {
                 "--values-key is for --format helm and --format helm-values: the other forms have no values",
             );
         }
+        if let Place::File(output) = place
+            && let Some(spec) = self.specs.iter().find(|spec| same_file(spec, output))
+        {
+            return refuse(
+                ErrorKind::ValueValidation,
+                &format!("{} is a spec: name another file with -o", spec.display()),
+            );
+        }
         match place {
             Place::Stdout if self.check => refuse(
                 ErrorKind::MissingRequiredArgument,
@@ -177,6 +186,12 @@ impl Args {
     }
 }
 
+/// Whether two paths lead to one file that is there.
+fn same_file(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| path.canonicalize().ok();
+    place(one).is_some_and(|one| place(other) == Some(one))
+}
+
 pub(super) fn run(args: &Args, quiet: bool, streams: &mut Streams<'_>) -> anyhow::Result<Outcome> {
     if let Err(error) = args.check() {
         return super::tell_usage(&error, streams);
@@ -209,42 +224,37 @@ fn place(
     streams: &mut Streams<'_>,
 ) -> anyhow::Result<Outcome> {
     let format = args.format();
-    let path = match args.place() {
+    let one_text = || output::text(generated, &format);
+    let difference = match args.place() {
         Place::Stdout => {
-            let text = output::text(generated, &format)?;
-            print(streams, &text)?;
+            write(streams, &one_text()?).context(STDOUT)?;
             return Ok(Outcome::Made);
         }
-        Place::Folder(folder) => {
-            // Usage is checked, so a form without files has not come this far; were it here, its one text would be refused below.
-            if let Some(files) = files::of_folder(generated, &format)? {
-                let difference = files::compare_folder(folder, files, generated)?;
-                if args.check {
-                    return show(&difference, quiet, streams);
-                }
-                files::write_folder(&difference, args.prune)?;
-                return tell(&difference, args.prune, quiet, streams);
-            }
-            folder
-        }
-        Place::File(path) => path,
+        Place::Folder(folder) => match files::of_folder(generated, &format)? {
+            Some(files) => files::compare_folder(folder, files, generated)?,
+            // Refused as wrong usage before; were it not, the folder would be refused here as no file.
+            None => compare(folder, one_text()?)?,
+        },
+        Place::File(path) => compare(path, one_text()?)?,
     };
-    let content = output::text(generated, &format)?;
     if args.check {
-        let path = path.to_owned();
-        let difference = files::compare_file(File { path, content })?;
         return show(&difference, quiet, streams);
     }
-    files::write_file(path, &content)?;
-    Ok(Outcome::Made)
+    files::bring_about(&difference, args.prune)?;
+    tell(&difference, args.prune, quiet, streams)
 }
 
-fn print(streams: &mut Streams<'_>, text: &str) -> anyhow::Result<()> {
-    let written = streams.stdout.write_all(text.as_bytes());
-    written
-        .and_then(|()| streams.stdout.flush())
-        .context("cannot write to stdout")
+fn compare(path: &Path, content: String) -> Result<Difference, output::Error> {
+    let path = path.to_owned();
+    files::compare_file(File { path, content })
 }
+
+fn write(streams: &mut Streams<'_>, text: &str) -> io::Result<()> {
+    streams.stdout.write_all(text.as_bytes())?;
+    streams.stdout.flush()
+}
+
+const STDOUT: &str = "cannot write to stdout";
 
 /// Shows what a run would change: the differences on stdout, because they were asked for, and their sum on stderr.
 fn show(
@@ -254,7 +264,11 @@ fn show(
 ) -> anyhow::Result<Outcome> {
     let changes = difference.changes.iter().chain(&difference.stale);
     let diffs: String = changes.map(Change::diff).collect();
-    print(streams, &diffs)?;
+    match write(streams, &diffs) {
+        // Whoever has read enough of the difference must still be told that there is one.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        other => other.context(STDOUT)?,
+    }
     let mut notes = String::new();
     let count = difference.changes.len() + difference.stale.len();
     if count > 0 {
@@ -301,17 +315,23 @@ fn tell(
 }
 
 fn of_other_specs(difference: &Difference) -> String {
-    difference
-        .of_other_specs
-        .iter()
-        .fold(String::new(), |mut notes, (path, spec)| {
-            let _ = writeln!(
-                notes,
-                "note: {} was made from {spec}, which was not given; it is left as it is",
-                path.display()
-            );
-            notes
-        })
+    let mut notes = String::new();
+    for (path, spec) in &difference.of_specs_before {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            notes,
+            "note: {} was made from {spec} before; to have the workers of both, give all specs in one run",
+            path.display()
+        );
+    }
+    for (path, spec) in &difference.of_other_specs {
+        let _ = writeln!(
+            notes,
+            "note: {} was made from {spec}, which was not given; it is left as it is",
+            path.display()
+        );
+    }
+    notes
 }
 
 fn note(text: &str, quiet: bool, streams: &mut Streams<'_>) -> anyhow::Result<()> {

@@ -5,13 +5,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use similar::TextDiff;
 
-use super::{DO_NOT_EDIT, Error, Format, Generated, MARK, first_line, helm, kustomize};
+use super::{DO_NOT_EDIT, Error, Format, Generated, MARK, Origin, first_line, helm, kustomize};
 
 /// Where the files of a Helm chart go, from the folder of the chart.
 const TEMPLATE: &str = "templates/bullmq-keda.yaml";
@@ -120,26 +120,39 @@ impl Change {
 /// How a place differs from what it is to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
+    /// Whether the place is a folder, which is made where it is not there.
+    pub of_folder: bool,
     /// Files with another content, or none.
     pub changes: Vec<Change>,
     /// Files of ours for workers that are no longer in the specs.
     pub stale: Vec<Change>,
     /// Files of ours from specs that were not given, with the names of those specs.
     pub of_other_specs: Vec<(PathBuf, String)>,
+    /// Files among the changes that were made from other specs before, with the names of those specs.
+    pub of_specs_before: Vec<(PathBuf, String)>,
     /// Files that are not ours where ours would go.
     pub foreign: Vec<PathBuf>,
 }
 
-/// Compares one file.
+/// Compares one file. What is no file, such as a pipe, has nothing to compare.
 ///
 /// # Errors
 ///
 /// [`Error::Unreadable`] if there is something that cannot be read.
 pub fn compare_file(file: File) -> Result<Difference, Error> {
-    Ok(Difference {
-        changes: changed(file)?.into_iter().collect(),
-        ..Difference::default()
-    })
+    let mut difference = Difference::default();
+    if fs::metadata(&file.path).is_ok_and(|present| !present.is_file() && !present.is_dir()) {
+        difference.changes.push(Change {
+            path: file.path,
+            old: None,
+            new: Some(file.content),
+        });
+        return Ok(difference);
+    }
+    if let Some(change) = changed(file)? {
+        difference.add(change);
+    }
+    Ok(difference)
 }
 
 /// Compares a folder with the files that it is to hold.
@@ -152,7 +165,10 @@ pub fn compare_folder(
     files: Vec<File>,
     generated: &Generated,
 ) -> Result<Difference, Error> {
-    let mut difference = Difference::default();
+    let mut difference = Difference {
+        of_folder: true,
+        ..Difference::default()
+    };
     let wanted: BTreeSet<PathBuf> = files.iter().map(|file| folder.join(&file.path)).collect();
     for file in files {
         let path = folder.join(file.path);
@@ -160,26 +176,39 @@ pub fn compare_folder(
         let Some(change) = changed(File { path, content })? else {
             continue;
         };
-        if change.old.is_some() && made_from(&change.path)?.is_none() {
+        if change.old.as_deref().is_some_and(|old| made(old).is_none()) {
             difference.foreign.push(change.path.clone());
         }
-        difference.changes.push(change);
+        difference.add(change);
     }
     for path in yaml_files(folder)?.difference(&wanted) {
-        let Some(spec) = made_from(path)? else {
+        let Some(made) = made(&head(path)?).filter(|made| made.for_one_worker) else {
             continue;
         };
-        if generated.origins.iter().any(|origin| origin.name == spec) || spec == generated.names() {
+        let ours = |origin: &Origin| origin.name == made.from;
+        if generated.origins.iter().any(ours) {
             difference.stale.push(Change {
                 path: path.clone(),
                 old: Some(fs::read(path).map_err(unreadable(path))?),
                 new: None,
             });
         } else {
-            difference.of_other_specs.push((path.clone(), spec));
+            difference.of_other_specs.push((path.clone(), made.from));
         }
     }
     Ok(difference)
+}
+
+impl Difference {
+    fn add(&mut self, change: Change) {
+        let from = |text: &[u8]| made(text).map(|made| made.from);
+        let old = change.old.as_deref().and_then(from);
+        let new = change.new.as_deref().map(str::as_bytes).and_then(from);
+        if let Some(old) = old.filter(|old| new.is_some_and(|new| new != *old)) {
+            self.of_specs_before.push((change.path.clone(), old));
+        }
+        self.changes.push(change);
+    }
 }
 
 fn changed(file: File) -> Result<Option<Change>, Error> {
@@ -198,27 +227,39 @@ fn changed(file: File) -> Result<Option<Change>, Error> {
     }))
 }
 
-/// The names of the specs in the first line of a file of ours; none if it is not ours.
-fn made_from(path: &Path) -> Result<Option<String>, Error> {
-    let file = fs::File::open(path).map_err(unreadable(path))?;
-    let mut reader = BufReader::new(file.take(HEAD));
-    let mut line = Vec::new();
+/// What the first lines of a file of ours say.
+struct Made {
+    /// The names of the specs.
+    from: String,
+    /// Whether it is one of the files of a folder, a worker each. Others name the digests of their specs in the second line.
+    for_one_worker: bool,
+}
+
+/// Reads the first lines; none if they are not ours.
+fn made(text: &[u8]) -> Option<Made> {
+    let mut lines = text.split(|byte| *byte == b'\n').take(2);
+    let (first, second) = (lines.next()?, lines.next()?);
     // The mark of a JSON Schema stands in its second line, after the brace.
-    for _ in 0..2 {
-        line.clear();
-        reader
-            .read_until(b'\n', &mut line)
-            .map_err(unreadable(path))?;
-        let line = String::from_utf8_lossy(&line);
-        let names = line
-            .split_once(MARK)
-            .and_then(|(_, rest)| rest.split_once(" from "))
-            .and_then(|(_, rest)| rest.rsplit_once(DO_NOT_EDIT));
-        if let Some((names, _)) = names {
-            return Ok(Some(names.to_owned()));
-        }
-    }
-    Ok(None)
+    [first, second].into_iter().find_map(|line| {
+        let line = String::from_utf8_lossy(line);
+        let (_, rest) = line.split_once(MARK)?;
+        let (_, rest) = rest.split_once(" from ")?;
+        let (names, _) = rest.rsplit_once(DO_NOT_EDIT)?;
+        Some(Made {
+            from: names.to_owned(),
+            for_one_worker: second.trim_ascii_end() == b"---",
+        })
+    })
+}
+
+/// The beginning of a file.
+fn head(path: &Path) -> Result<Vec<u8>, Error> {
+    let file = fs::File::open(path).map_err(unreadable(path))?;
+    let mut head = Vec::new();
+    file.take(HEAD)
+        .read_to_end(&mut head)
+        .map_err(unreadable(path))?;
+    Ok(head)
 }
 
 /// The YAML files of a folder, not those of folders in it; none if the folder does not exist.
@@ -259,20 +300,21 @@ pub fn write_file(path: &Path, content: &str) -> Result<(), Error> {
     })
 }
 
-/// Brings a folder to what it is to be, file by file; stale files go only if told. Nothing is begun where a file that is not ours is
-/// in the way.
+/// Brings files to what they are to be, one by one; stale ones go only if told. Nothing is begun where a file of a folder that is not
+/// ours is in the way.
 ///
 /// # Errors
 ///
 /// [`Error::Foreign`] with every such file, or the first file that could not be written or removed.
-pub fn write_folder(difference: &Difference, prune: bool) -> Result<(), Error> {
+pub fn bring_about(difference: &Difference, prune: bool) -> Result<(), Error> {
     if !difference.foreign.is_empty() {
         return Err(Error::Foreign {
             paths: difference.foreign.clone(),
         });
     }
     for Change { path, new, .. } in &difference.changes {
-        if let Some(folder) = path.parent() {
+        // The folder of a single file is there, or its name has a slip in it.
+        if let Some(folder) = path.parent().filter(|_| difference.of_folder) {
             fs::create_dir_all(folder).map_err(|source| Error::File {
                 path: folder.to_owned(),
                 source,

@@ -100,7 +100,7 @@ impl Setting {
     }
 }
 
-/// What only a worker that sleeps needs; from one replica on KEDA makes no use of it.
+/// What of a ScaledObject only a worker that sleeps needs; from one replica on KEDA makes no use of it.
 fn for_zero_replicas(path: &[&str]) -> bool {
     matches!(
         path,
@@ -252,13 +252,8 @@ pub(super) fn template(generated: &Generated, key: &str) -> Result<String, Error
              {{{{- with get $workers {name} }}}}\n{{{{- if and $enabled .enabled }}}}\n",
         );
         for manifest in &worker.manifests {
-            let kind = manifest.get("kind").and_then(Value::as_str);
-            let mut body = Body {
-                out: String::from("---\n"),
-                last_condition: None,
-                pausable: kind.is_some_and(can_be_paused),
-                worker: worker.worker,
-            };
+            out.push_str("---\n");
+            let mut body = Body::of(manifest, worker.worker);
             if let Value::Object(entries) = manifest {
                 body.entries(entries, &mut Vec::new(), 0, None)?;
             }
@@ -269,7 +264,8 @@ pub(super) fn template(generated: &Generated, key: &str) -> Result<String, Error
     Ok(out)
 }
 
-/// Brings together what the spec and the chart say, and refuses what cannot be.
+/// Brings together what the spec and the chart say, and refuses what cannot be. A worker has what its manifests say: where they are
+/// silent on the largest number, it is the 100 of KEDA.
 const CHECKS: &str = r#"{{- range $field, $_ := $values }}
 {{- if not (has $field (list "enabled" "serverAddress" "workers")) }}
 {{- fail (printf "KEY.%s: there is no such value; there are enabled, serverAddress and workers" $field) }}
@@ -288,7 +284,7 @@ const CHECKS: &str = r#"{{- range $field, $_ := $values }}
 {{- end }}
 {{- range $name, $worker := $workers }}
 {{- $at := printf "KEY.workers.%s" $name }}
-{{- $sleeps := eq (int64 $worker.minReplicas) 0 }}
+{{- $sleeps := eq (get $worker "minReplicas" | int64) 0 }}
 {{- with index $values "serverAddress" }}{{ $_ := set $worker "serverAddress" . }}{{ end }}
 {{- range $field, $value := index $given $name | default dict }}
 {{- if not (hasKey $worker $field) }}
@@ -316,16 +312,18 @@ const CHECKS: &str = r#"{{- range $field, $_ := $values }}
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if lt $worker.maxReplicas 1 }}{{ fail (printf "%s.maxReplicas: at least 1; enabled: false leaves the worker alone" $at) }}{{ end }}
-{{- if gt $worker.minReplicas $worker.maxReplicas }}
-{{- fail (printf "%s: minReplicas %d is above maxReplicas %d" $at $worker.minReplicas $worker.maxReplicas) }}
+{{- $min := get $worker "minReplicas" | int64 }}
+{{- $max := get $worker "maxReplicas" | default 100 | int64 }}
+{{- if and (hasKey $worker "maxReplicas") (eq (int64 $worker.maxReplicas) 0) }}
+{{- fail (printf "%s.maxReplicas: at least 1; enabled: false leaves the worker alone" $at) }}
 {{- end }}
-{{- if and (eq $worker.minReplicas 0) (not $sleeps) }}
+{{- if gt $min $max }}{{ fail (printf "%s: minReplicas %d is above maxReplicas %d" $at $min $max) }}{{ end }}
+{{- if and (eq $min 0) (not $sleeps) }}
 {{- fail (printf "%s.minReplicas: a worker that may sleep needs more than this number; write min: 0 in the spec and generate again" $at) }}
 {{- end }}
 {{- if hasKey $worker "fallbackReplicas" }}
-{{- if or (lt $worker.fallbackReplicas (max 1 $worker.minReplicas)) (gt $worker.fallbackReplicas $worker.maxReplicas) }}
-{{- fail (printf "%s.fallbackReplicas: %d is not from %d to %d" $at $worker.fallbackReplicas (max 1 $worker.minReplicas) $worker.maxReplicas) }}
+{{- if or (lt $worker.fallbackReplicas (max 1 $min)) (gt $worker.fallbackReplicas $max) }}
+{{- fail (printf "%s.fallbackReplicas: %d is not from %d to %d" $at $worker.fallbackReplicas (max 1 $min) $max) }}
 {{- end }}
 {{- end }}
 {{- range $field, $pattern := dict "target" "^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$" "serverAddress" "^https?://[^/?# @]+(/[^?# ]*[^/?# ])?$" }}
@@ -348,10 +346,24 @@ struct Body<'w> {
     out: String,
     last_condition: Option<String>,
     pausable: bool,
+    may_sleep: bool,
     worker: &'w Worker,
 }
 
-impl Body<'_> {
+impl<'w> Body<'w> {
+    fn of(manifest: &Value, worker: &'w Worker) -> Self {
+        let kind = manifest.get("kind").and_then(Value::as_str);
+        Self {
+            out: String::new(),
+            last_condition: None,
+            pausable: kind.is_some_and(can_be_paused),
+            // A ScaledJob is always polled, and where nobody set the smallest number a worker always sleeps.
+            may_sleep: kind == Some("ScaledObject")
+                && manifest.pointer("/spec/minReplicaCount").is_some(),
+            worker,
+        }
+    }
+
     /// Writes the entries of a mapping. The first line begins with `first` where the mapping is an item of a list.
     fn entries<'v>(
         &mut self,
@@ -461,7 +473,7 @@ impl Body<'_> {
         indent: usize,
         write: impl FnOnce(&mut Self, &mut Vec<&'v str>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        if !for_zero_replicas(path) {
+        if !self.may_sleep || !for_zero_replicas(path) {
             return write(self, path);
         }
         let before = std::mem::take(&mut self.out);
@@ -599,4 +611,65 @@ pub(super) fn values_with_manifests(generated: &Generated, key: &str) -> Result<
         }
     }
     Ok(comment(&generated.header()) + &under(key, &list)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap as Settings;
+
+    use super::*;
+    use crate::workload::Target;
+
+    fn body(manifest: &Value) -> String {
+        let worker = Worker {
+            name: "w".to_owned(),
+            namespace: None,
+            origin: 0,
+            target: Target {
+                kind: "Deployment".to_owned(),
+                name: "w".to_owned(),
+                api_version: "apps/v1".to_owned(),
+            },
+            remarks: Vec::new(),
+            manifests: Vec::new(),
+        };
+        let mut body = Body::of(manifest, &worker);
+        let entries = manifest.as_object().unwrap();
+        body.entries(entries, &mut Vec::new(), 0, None).unwrap();
+        body.out
+    }
+
+    #[test]
+    fn settings_stand_where_the_manifest_has_them_whatever_kind_it_is() {
+        for (manifest, expected) in [
+            (
+                json!({"kind": "ScaledJob", "spec": {"pollingInterval": 15, "minReplicaCount": 0}}),
+                "kind: \"ScaledJob\"\nspec:\n  pollingInterval: 15\n  minReplicaCount: {{ .minReplicas }}\n",
+            ),
+            (
+                json!({"kind": "ScaledObject", "spec": {"pollingInterval": 15, "cooldownPeriod": 60}}),
+                "kind: \"ScaledObject\"\nspec:\n  pollingInterval: 15\n  cooldownPeriod: 60\n",
+            ),
+            (
+                json!({"kind": "ScaledObject", "spec": {"pollingInterval": 15, "cooldownPeriod": 60, "minReplicaCount": 0}}),
+                "kind: \"ScaledObject\"\nspec:\n  {{- if eq .minReplicas 0 }}\n  pollingInterval: 15\n  cooldownPeriod: 60\n  {{- end }}\n  minReplicaCount: {{ .minReplicas }}\n",
+            ),
+            (
+                json!({"kind": "ScaledObject", "metadata": {"name": "w", "annotations": {"on": "{{ x }}"}}}),
+                "kind: \"ScaledObject\"\nmetadata:\n  name: \"w\"\n  annotations:\n    \"on\": \"{{`{{`}} x }}\"\n    {{- if .paused }}\n    \"autoscaling.keda.sh/paused\": \"true\"\n    {{- end }}\n",
+            ),
+            (
+                json!({"kind": "TriggerAuthentication", "metadata": {"name": "w"}, "spec": {"a": [], "b": {}, "c": [[1, "no"], {"d": null}, 1.5, true, "1_0"]}}),
+                "kind: \"TriggerAuthentication\"\nmetadata:\n  name: \"w\"\nspec:\n  a: []\n  b: {}\n  c:\n  - [1,\"no\"]\n  - d: null\n  - 1.5\n  - true\n  - \"1_0\"\n",
+            ),
+        ] {
+            assert_eq!(body(&manifest), expected);
+        }
+    }
+
+    #[test]
+    fn no_two_settings_have_one_name() {
+        let names: Settings<_, _> = Setting::ALL.iter().map(|of| (of.name(), of)).collect();
+        assert_eq!(names.len(), Setting::ALL.len());
+    }
 }

@@ -23,6 +23,13 @@ pub(super) fn component(generated: &Generated, files: &[String]) -> String {
     let (known, others): (Vec<&Target>, Vec<&Target>) = generated
         .workers
         .iter()
+        // Whatever else scales, such as a ScaledJob, has no target with replicas.
+        .filter(|worker| {
+            worker
+                .manifests
+                .iter()
+                .any(|manifest| manifest.kind() == "ScaledObject")
+        })
         .map(|worker| &worker.target)
         .partition(|target| {
             target.api_version == APPS_V1 && WITH_REPLICAS.contains(&target.kind.as_str())

@@ -174,6 +174,8 @@ impl Worker {
         match &self.namespace {
             // A DNS name holds no `_`.
             Some(namespace) => format!("{namespace}_{}", self.name),
+            // The one file name that kustomize and kubectl give a meaning.
+            None if self.name == "kustomization" => format!("_{}", self.name),
             None => self.name.clone(),
         }
     }
