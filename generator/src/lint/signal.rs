@@ -126,6 +126,9 @@ fn query(
         to_zero: signal.to_zero,
         scaled_job: signal.kind == Kind::ScaledJob,
         target: signal.target,
+        metricsql: trigger
+            .value("serverAddress")
+            .is_some_and(|(_, address)| is_victoriametrics(address)),
         scrape_interval: None,
         siblings: &siblings,
     };
@@ -141,6 +144,14 @@ fn query(
         }
         problems.push(problem);
     }
+}
+
+/// Whether an address is that of a VictoriaMetrics, as far as its usual names and its path of a cluster tell:
+/// <https://docs.victoriametrics.com/victoriametrics/cluster-victoriametrics/#url-format>.
+fn is_victoriametrics(address: &str) -> bool {
+    ["victoria", "vmselect", "vmsingle", "vmauth", "/select/"]
+        .iter()
+        .any(|word| address.contains(word))
 }
 
 fn endpoint(trigger: &Trigger<'_>, context: &Context<'_, '_>, problems: &mut Vec<Problem>) {

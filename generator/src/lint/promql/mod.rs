@@ -47,6 +47,8 @@ pub struct Context<'c> {
     pub scaled_job: bool,
     /// The name of what is scaled.
     pub target: Option<&'c str>,
+    /// Whether a VictoriaMetrics answers, whose language takes more than PromQL does.
+    pub metricsql: bool,
     /// How often the metrics are scraped, if known.
     pub scrape_interval: Option<Duration>,
     /// The queries of the other triggers of the same object, of which the largest answer counts.
@@ -96,7 +98,12 @@ fn faults(text: &str, context: Context<'_>) -> Vec<Finding> {
     let expr = match syntax::parse(text) {
         Ok(expr) => expr,
         Err(mistake) => {
-            findings.push(no_query(text, &mistake));
+            let finding = no_query(text, &mistake);
+            findings.push(if context.metricsql {
+                finding.with_severity(Severity::Info)
+            } else {
+                finding
+            });
             return findings;
         }
     };
@@ -909,6 +916,7 @@ mod tests {
         to_zero: true,
         scaled_job: false,
         target: Some("email-worker"),
+        metricsql: false,
         scrape_interval: None,
         siblings: &[],
     };
@@ -1207,6 +1215,7 @@ mod tests {
                 0,
             ),
             ("sum(rate(a[1m]))", PLAIN, 0),
+            ("sum(rate(a))", PLAIN, 1),
             (
                 "sum(rate(a[1m]))",
                 Context {
@@ -1217,6 +1226,14 @@ mod tests {
             ),
         ] {
             assert_eq!(lint(text, context).len(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_only_victoriametrics_understands_is_an_info_there() {
+        for (metricsql, expected) in [(false, Severity::Error), (true, Severity::Info)] {
+            let context = Context { metricsql, ..PLAIN };
+            assert_eq!(lint("sum(rate(a))", context)[0].severity, expected);
         }
     }
 
