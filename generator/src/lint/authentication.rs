@@ -75,12 +75,7 @@ fn find<'n>(
     context: &Context<'_, 'n>,
     problems: &mut Vec<Problem>,
 ) -> Option<Object<'n>> {
-    let named = context.set.objects.iter().filter(|other| {
-        matches!(
-            other.kind,
-            Kind::TriggerAuthentication | Kind::ClusterTriggerAuthentication
-        ) && other.name() == name.text()
-    });
+    let named = context.set.authentications(name.text()?);
     let mut other = None;
     for candidate in named {
         let cluster = candidate.kind == Kind::ClusterTriggerAuthentication;

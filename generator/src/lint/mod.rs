@@ -156,15 +156,13 @@ pub fn lint(inputs: Vec<(Input, Origin)>, options: &Options) -> Report {
         documents.push((read.roots, Origin::Named));
         sources.push(source);
     }
-    let mut set = Set {
-        objects: Vec::new(),
-        jobs,
-    };
+    let mut objects = Vec::new();
     for (roots, origin) in &documents {
         for root in roots.iter().filter(|root| !is_spec(root)) {
-            collect(root, *origin, &mut set.objects, &mut problems);
+            collect(root, *origin, &mut objects, &mut problems);
         }
     }
+    let set = Set::new(objects, jobs);
     if set.objects.is_empty() && specs.is_empty() && problems.is_empty() {
         problems.push(nothing(sources.first()));
     }

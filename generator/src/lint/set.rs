@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::object::{Kind, Object, at, get, text};
+use super::object::{Kind, Object, at, entries, get, text};
+use crate::document::Node;
 use crate::problem::{Problem, Rule, Severity, Span};
 
 /// The longest name of an object that becomes the value of a label.
@@ -15,12 +16,18 @@ const LONGEST_NAME: usize = 63;
 /// What KEDA puts before the ScaledObject's name to name its HPA.
 const HPA_PREFIX: &str = "keda-hpa-";
 
-/// Everything that was rendered together.
+/// Everything that was rendered together, with the ways in which objects name each other: a rendered cluster has thousands of them.
 #[derive(Debug, Default)]
 pub(super) struct Set<'n> {
     pub(super) objects: Vec<Object<'n>>,
     /// How long jobs take, as specs among the inputs tell.
     pub(super) jobs: Vec<JobTime>,
+    scalers: HashMap<TargetRef<'n>, Vec<Object<'n>>>,
+    workloads: HashMap<TargetRef<'n>, Vec<Object<'n>>>,
+    authentications: HashMap<&'n str, Vec<Object<'n>>>,
+    /// Budgets by each label that they ask for.
+    budgets: HashMap<(&'n str, &'n str), Vec<Object<'n>>>,
+    job_times: HashMap<String, Vec<JobTime>>,
 }
 
 /// How long the jobs of a target take.
@@ -56,39 +63,118 @@ impl<'n> TargetRef<'n> {
         })
     }
 
-    /// Whether this is a workload of ours.
-    pub(super) fn is(&self, workload: &Object<'_>) -> bool {
-        self.group == "apps"
-            && self.kind == workload.kind.name()
-            && Some(self.name) == workload.name()
+    /// A workload as a target.
+    fn to(workload: &Object<'n>) -> Option<Self> {
+        Some(Self {
+            group: "apps",
+            kind: workload.kind.name(),
+            name: workload.name()?,
+        })
     }
 }
 
 impl<'n> Set<'n> {
+    /// The set of these objects.
+    pub(super) fn new(objects: Vec<Object<'n>>, jobs: Vec<JobTime>) -> Self {
+        let mut set = Self::default();
+        for object in &objects {
+            match object.kind {
+                Kind::ScaledObject => {
+                    if let Some(target) = TargetRef::of(object) {
+                        set.scalers.entry(target).or_default().push(*object);
+                    }
+                }
+                Kind::Deployment | Kind::StatefulSet => {
+                    if let Some(target) = TargetRef::to(object) {
+                        set.workloads.entry(target).or_default().push(*object);
+                    }
+                }
+                Kind::TriggerAuthentication | Kind::ClusterTriggerAuthentication => {
+                    if let Some(name) = object.name() {
+                        set.authentications.entry(name).or_default().push(*object);
+                    }
+                }
+                Kind::PodDisruptionBudget => {
+                    for label in wanted(object) {
+                        set.budgets.entry(label).or_default().push(*object);
+                    }
+                }
+                Kind::ScaledJob | Kind::HorizontalPodAutoscaler | Kind::ApiService => {}
+            }
+        }
+        for job in &jobs {
+            let of_name = set.job_times.entry(job.target_name.clone()).or_default();
+            of_name.push(job.clone());
+        }
+        set.objects = objects;
+        set.jobs = jobs;
+        set
+    }
+
     fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Object<'n>> {
         self.objects
             .iter()
             .filter(move |object| object.kind == kind)
     }
 
+    /// The ScaledObjects of a target, in whatever namespace.
+    fn scalers(&self, target: &TargetRef<'n>) -> impl Iterator<Item = &Object<'n>> {
+        self.scalers.get(target).into_iter().flatten()
+    }
+
     /// The ScaledObjects that scale a workload.
-    pub(super) fn scalers_of(&self, workload: &Object<'n>) -> impl Iterator<Item = &Object<'n>> {
-        self.of_kind(Kind::ScaledObject).filter(move |scaled| {
-            scaled.may_share_namespace(workload)
-                && TargetRef::of(scaled).is_some_and(|target| target.is(workload))
-        })
+    pub(super) fn scalers_of<'s>(
+        &'s self,
+        workload: &'s Object<'n>,
+    ) -> impl Iterator<Item = &'s Object<'n>> {
+        let target = TargetRef::to(workload);
+        let of_target = target.and_then(|target| self.scalers.get(&target));
+        let all = of_target.into_iter().flatten();
+        all.filter(move |scaled| scaled.may_share_namespace(workload))
+    }
+
+    /// The workloads that are a target, in whatever namespace.
+    pub(super) fn workloads(&self, target: &TargetRef<'n>) -> impl Iterator<Item = &Object<'n>> {
+        self.workloads.get(target).into_iter().flatten()
+    }
+
+    /// What a trigger may authenticate with, by its name, of either kind and in whatever namespace.
+    pub(super) fn authentications(&self, name: &str) -> impl Iterator<Item = &Object<'n>> {
+        self.authentications.get(name).into_iter().flatten()
+    }
+
+    /// The disruption budgets that ask for one of these labels.
+    pub(super) fn budgets(&self, labels: &[(&'n str, &'n str)]) -> Vec<&Object<'n>> {
+        let found = labels.iter().filter_map(|label| self.budgets.get(label));
+        let mut found: Vec<&Object<'n>> = found.flatten().collect();
+        found.sort_by_key(|object| object.node.span);
+        found.dedup_by_key(|object| object.node.span);
+        found
     }
 
     /// How long the jobs of a workload take, if a spec tells.
     pub(super) fn job_time(&self, workload: &Object<'_>) -> Option<&JobTime> {
-        self.jobs.iter().find(|job| {
+        self.job_times.get(workload.name()?)?.iter().find(|job| {
             job.target_kind == workload.kind.name()
-                && Some(job.target_name.as_str()) == workload.name()
                 && (job.namespace.is_none()
                     || workload.namespace().is_none()
                     || job.namespace.as_deref() == workload.namespace())
         })
     }
+}
+
+/// The labels that a budget asks for. Expressions are not read: who uses them is given the benefit of the doubt.
+pub(super) fn wanted<'n>(budget: &Object<'n>) -> Vec<(&'n str, &'n str)> {
+    let labels = budget.spec(&["selector", "matchLabels"]);
+    labels.map_or_else(Vec::new, pairs)
+}
+
+/// Labels as pairs of texts.
+pub(super) fn pairs(labels: &Node) -> Vec<(&str, &str)> {
+    let entries = entries(labels).into_iter();
+    entries
+        .filter_map(|(key, value)| Some((key.text()?, value.text()?)))
+        .collect()
 }
 
 /// Checks what objects mean together.
@@ -251,9 +337,9 @@ fn second_hpa(set: &Set<'_>, problems: &mut Vec<Problem>) {
         let Some(target) = TargetRef::of(hpa) else {
             continue;
         };
-        let scaled = set.of_kind(Kind::ScaledObject).find(|scaled| {
-            scaled.may_share_namespace(hpa) && TargetRef::of(scaled).as_ref() == Some(&target)
-        });
+        let scaled = set
+            .scalers(&target)
+            .find(|scaled| scaled.may_share_namespace(hpa));
         let Some(scaled) = scaled else {
             continue;
         };

@@ -54,8 +54,7 @@ impl<'n> Signal<'n> {
         let mut words = Vec::new();
         add_words(object.node, &mut words);
         if let Some(target) = &target {
-            let workloads = context.set.objects.iter();
-            for workload in workloads.filter(|workload| target.is(workload)) {
+            for workload in context.set.workloads(target) {
                 add_words(workload.node, &mut words);
             }
         }

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use super::object::{Kind, Object, get, items, mentions, text, whole, whole_at};
+use super::object::{Kind, Object, get, items, mentions, whole, whole_at};
 use super::replicas::Bounds;
-use super::set::Set;
+use super::set::{Set, pairs, wanted};
 use super::trigger::Trigger;
 use crate::document::Node;
 use crate::problem::{Problem, Rule};
@@ -197,14 +197,10 @@ fn readiness(pod: &Node, scaled: &Object<'_>, problems: &mut Vec<Problem>) {
 
 fn budget(workload: &Object<'_>, scaled: &Object<'_>, set: &Set<'_>, problems: &mut Vec<Problem>) {
     let labels = workload.spec(&["template", "metadata", "labels"]);
+    let labels = labels.map_or_else(Vec::new, pairs);
     let bounds = Bounds::of(scaled);
-    for budget in set
-        .objects
-        .iter()
-        .filter(|object| object.kind == Kind::PodDisruptionBudget)
-    {
-        let selector = budget.spec(&["selector"]);
-        let selects = selector.is_some_and(|selector| selects(selector, labels));
+    for budget in set.budgets(&labels) {
+        let selects = wanted(budget).iter().all(|wanted| labels.contains(wanted));
         if !selects || !budget.may_share_namespace(workload) {
             continue;
         }
@@ -230,19 +226,6 @@ fn budget(workload: &Object<'_>, scaled: &Object<'_>, set: &Set<'_>, problems: &
             .related(scaled.head(), "the bounds of the replicas"),
         );
     }
-}
-
-/// Whether a selector takes pods with these labels. Expressions are not read: who uses them is given the benefit of the doubt.
-fn selects(selector: &Node, labels: Option<&Node>) -> bool {
-    let Some(wanted) = get(selector, "matchLabels") else {
-        return false;
-    };
-    let wanted = super::object::entries(wanted);
-    !wanted.is_empty()
-        && wanted.iter().all(|(key, value)| {
-            let name = key.text().unwrap_or_default();
-            labels.and_then(|labels| text(labels, &[name])) == value.text()
-        })
 }
 
 #[cfg(test)]
