@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use acceptance::promtool;
 use anyhow::{Context as _, Result, anyhow};
 use bullmq_keda::lint::promql::shape::{Series, can_be_empty, series};
-use bullmq_keda::lint::promql::{Context, lint, syntax};
+use bullmq_keda::lint::promql::{Context, Language, lint, syntax};
 
 /// Queries of every shape that the linter tells apart.
 const QUERIES: &[&str] = &[
@@ -168,7 +168,7 @@ fn context() -> Context<'static> {
         to_zero: true,
         scaled_job: false,
         target: None,
-        metricsql: false,
+        language: Language::PromQl,
         scrape_interval: None,
         siblings: &[],
     }

@@ -125,9 +125,9 @@ fn query(
         to_zero: signal.to_zero,
         scaled_job: signal.kind == Kind::ScaledJob,
         target: signal.target,
-        metricsql: trigger
+        language: trigger
             .value("serverAddress")
-            .is_some_and(|(_, address)| is_victoriametrics(address)),
+            .map_or(promql::Language::PromQl, |(_, address)| language(address)),
         scrape_interval: None,
         siblings: &siblings,
     };
@@ -145,12 +145,15 @@ fn query(
     }
 }
 
-/// Whether an address is that of a VictoriaMetrics, as far as its usual names and its path of a cluster tell:
+/// The language of a server, as far as the usual names of `VictoriaMetrics` and the path of its cluster tell:
 /// <https://docs.victoriametrics.com/victoriametrics/cluster-victoriametrics/#url-format>.
-fn is_victoriametrics(address: &str) -> bool {
-    ["victoria", "vmselect", "vmsingle", "vmauth", "/select/"]
-        .iter()
-        .any(|word| address.contains(word))
+fn language(address: &str) -> promql::Language {
+    let words = ["victoria", "vmselect", "vmsingle", "vmauth", "/select/"];
+    if words.iter().any(|word| address.contains(word)) {
+        promql::Language::MetricsQl
+    } else {
+        promql::Language::PromQl
+    }
 }
 
 fn endpoint(trigger: &Trigger<'_>, context: &Context<'_, '_>, problems: &mut Vec<Problem>) {

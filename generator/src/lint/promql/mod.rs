@@ -36,6 +36,15 @@ use syntax::Node;
 /// The scrapes that a rate needs to outlive one that is lost, and one more to stand across.
 const SCRAPES_IN_A_WINDOW: u32 = 4;
 
+/// What a server takes for a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// Prometheus, Thanos, Mimir and whoever else reads PromQL.
+    PromQl,
+    /// `VictoriaMetrics`, which takes more than PromQL does.
+    MetricsQl,
+}
+
 /// What is known of the trigger that asks, and of the object in which it stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'c> {
@@ -47,8 +56,8 @@ pub struct Context<'c> {
     pub scaled_job: bool,
     /// The name of what is scaled.
     pub target: Option<&'c str>,
-    /// Whether a VictoriaMetrics answers, whose language takes more than PromQL does.
-    pub metricsql: bool,
+    /// The language that the server takes.
+    pub language: Language,
     /// How often the metrics are scraped, if known.
     pub scrape_interval: Option<Duration>,
     /// The queries of the other triggers of the same object, of which the largest answer counts.
@@ -99,10 +108,9 @@ fn faults(text: &str, context: Context<'_>) -> Vec<Finding> {
         Ok(expr) => expr,
         Err(mistake) => {
             let finding = no_query(text, &mistake);
-            findings.push(if context.metricsql {
-                finding.with_severity(Severity::Info)
-            } else {
-                finding
+            findings.push(match context.language {
+                Language::PromQl => finding,
+                Language::MetricsQl => finding.with_severity(Severity::Info),
             });
             return findings;
         }
@@ -916,7 +924,7 @@ mod tests {
         to_zero: true,
         scaled_job: false,
         target: Some("email-worker"),
-        metricsql: false,
+        language: Language::PromQl,
         scrape_interval: None,
         siblings: &[],
     };
@@ -1231,8 +1239,11 @@ mod tests {
 
     #[test]
     fn what_only_victoriametrics_understands_is_an_info_there() {
-        for (metricsql, expected) in [(false, Severity::Error), (true, Severity::Info)] {
-            let context = Context { metricsql, ..PLAIN };
+        for (language, expected) in [
+            (Language::PromQl, Severity::Error),
+            (Language::MetricsQl, Severity::Info),
+        ] {
+            let context = Context { language, ..PLAIN };
             assert_eq!(lint("sum(rate(a))", context)[0].severity, expected);
         }
     }
