@@ -22,6 +22,14 @@ const QUERIES: &[&str] = &[
     "sum by (queue) (a{queue=\"x\"})",
     "sum by (queue) (a{queue=\"x\"}) or vector(0)",
     "sum without (instance) (a)",
+    "a{queue=\"x\"} + b{queue=\"x\"}",
+    "sum by (queue) (a) - sum by (queue) (b)",
+    "sum by (queue) (a) and sum by (queue) (b) > 0",
+    "sum by (queue) (a) or sum by (queue) (b)",
+    "a - b + c_total",
+    "bull_wait_total{queue=\"x\"}",
+    "sum by (queue) (bull_wait_total + bull_active_total)",
+    "bullmq_job_count{queue=\"x\",state=\"waiting\"} / ignoring (state) bullmq_job_count{queue=\"x\",state=\"active\"}",
     "sum(a) or vector(0)",
     "sum(a) or on() vector(0)",
     "(sum(a) or vector(0)) and on() (count(b) >= 1)",
@@ -203,7 +211,7 @@ fn what_is_to_be_written_instead_is_one_series_whatever_serves_it() -> Result<()
     for query in QUERIES {
         for finding in lint(query, context()) {
             if let Some((instead, _)) = finding.instead {
-                claims.push(format!("(count({instead}) or vector(0)) <= bool 1"));
+                claims.push(format!("(count({instead}) or vector(0)) == bool 1"));
             }
         }
     }
@@ -220,6 +228,30 @@ fn one_exporter_or_two_make_no_difference_to_what_is_to_be_written_instead() -> 
             3 * 123,
         ),
         ("sum(bullmq_job_count{queue=\"x\"})", 3 * 123),
+        (
+            "max(bullmq_job_count{queue=\"x\",state=\"waiting\"})",
+            3 * 123,
+        ),
+        (
+            "sum(max by (queue) (bullmq_job_count{state=\"waiting\"}))",
+            9 * 123,
+        ),
+        (
+            "sum(max by (queue, state) (bullmq_job_count{state=~\"waiting|delayed\"})) / 3",
+            3 * 123,
+        ),
+        (
+            "max(bullmq_job_count{queue=\"x\",state=\"waiting\"}) + max(bullmq_job_count{queue=\"x\",state=\"active\"})",
+            3 * 123,
+        ),
+        (
+            "max(bull_wait_total{queue=\"x\"}) + max(bull_active_total{queue=\"x\"})",
+            3 * 123,
+        ),
+        ("max(bull_queue_waiting{queue=\"x\"})", 2 * 123),
+        ("sum(bull_queue_waiting) > 1", 6 * 123),
+        ("a{queue=\"x\"} + b{queue=\"x\"}", 2 * 123),
+        ("max by (queue) (a) + max by (queue) (b)", 6 * 123),
         ("max(bull_wait_total{queue=\"x\"})", 3 * 123),
     ] {
         let findings = lint(query, context());

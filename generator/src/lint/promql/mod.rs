@@ -78,6 +78,9 @@ const MOST_REPAIRS: usize = 16;
 /// the next.
 pub fn lint(text: &str, context: Context<'_>) -> Vec<Finding> {
     let mut findings = faults(text, context);
+    if findings.iter().all(|finding| finding.instead.is_none()) {
+        return findings;
+    }
     let whole = mended(text, context);
     for finding in &mut findings {
         if let Some((instead, _)) = &mut finding.instead {
@@ -196,6 +199,13 @@ impl<'q> Query<'q> {
         one_line(&out)
     }
 
+    /// The text of a place with another place in it replaced.
+    fn spliced(&self, place: &Range<usize>, (at, replacement): &(Range<usize>, String)) -> String {
+        let before = self.at(&(place.start..at.start));
+        let behind = self.at(&(at.end..place.end));
+        format!("{before}{replacement}{behind}")
+    }
+
     /// The query with something that is applied to all of it.
     fn wrapped(&self, before: &str, after: &str) -> String {
         let text = self.text.trim();
@@ -267,12 +277,8 @@ impl<'q> Query<'q> {
         match shape::series(&self.root) {
             Series::One | Series::Unknown => None,
             Series::PerExporter(node) => {
-                let fixed = format!("max({})", self.at(&node.at));
-                let fixed = match node.expr {
-                    // A range is aggregated by the function around it.
-                    Expr::MatrixSelector(_) => self.wrapped("max(", ")"),
-                    _ => self.with(&[(node.at.clone(), fixed)]),
-                };
+                // All of it: what is matched with the series keeps its labels.
+                let fixed = self.wrapped("max(", ")");
                 Some(
                     Finding::new(
                         Rule::QuerySeveralSeries,
@@ -307,7 +313,16 @@ impl<'q> Query<'q> {
             } else {
                 format!("one series for every value of the labels beside {labels}")
             };
-            return (label, self.with(&[(node.at.clone(), total.to_string())]));
+            // The largest of all is no sum of the largest of each.
+            let adds = aggregate.op.id() == T_SUM;
+            let fixed = if stands_alone(&self.root, node) && adds {
+                self.with(&[(node.at.clone(), total.to_string())])
+            } else if stands_alone(&self.root, node) {
+                self.with(&[(node.at.clone(), format!("sum({})", self.at(&node.at)))])
+            } else {
+                self.wrapped("sum(", ")")
+            };
+            return (label, fixed);
         }
         let label = "one series for every set of labels that it matches".to_owned();
         let known = match node.expr {
@@ -315,13 +330,13 @@ impl<'q> Query<'q> {
             _ => None,
         };
         let fixed = match (node.expr, known) {
-            (Expr::VectorSelector(_), Some(known)) => {
-                let labels = known.identity.join(", ");
-                let fixed = format!("sum(max by ({labels}) ({}))", self.at(&node.at));
+            (Expr::VectorSelector(_), known) if stands_alone(&self.root, node) => {
+                let selector = self.at(&node.at);
+                let fixed = known.map_or_else(
+                    || format!("sum({selector})"),
+                    |known| format!("sum(max by ({}) ({selector}))", known.identity.join(", ")),
+                );
                 self.with(&[(node.at.clone(), fixed)])
-            }
-            (Expr::VectorSelector(_), None) => {
-                self.with(&[(node.at.clone(), format!("sum({})", self.at(&node.at)))])
             }
             _ => self.wrapped("sum(", ")"),
         };
@@ -771,6 +786,38 @@ impl<'q> Query<'q> {
     }
 }
 
+/// Whether nothing above a node is matched with its labels, so that they can be dropped there.
+fn stands_alone(root: &Node<'_>, node: &Node<'_>) -> bool {
+    if std::ptr::eq(root, node) {
+        return true;
+    }
+    let Some(below) = root
+        .children
+        .iter()
+        .find(|child| child.walk().iter().any(|part| std::ptr::eq(*part, node)))
+    else {
+        return false;
+    };
+    let matched = match root.expr {
+        Expr::Binary(binary) => {
+            let on_nothing = binary
+                .modifier
+                .as_ref()
+                .and_then(|modifier| modifier.matching.as_ref())
+                .is_some_and(|matching| matching.is_include() && matching.labels().is_empty());
+            let vectors = root
+                .children
+                .iter()
+                .all(|side| side.expr.value_type() == ValueType::Vector);
+            let lets_through = matches!(binary.op.id(), T_LAND | T_LUNLESS) && on_nothing;
+            let constant = binary.op.id() == T_LOR && root.children.last().is_some_and(is_zero);
+            vectors && !lets_through && !constant
+        }
+        _ => false,
+    };
+    !matched && stands_alone(below, node)
+}
+
 /// Whether something in a query depends on how many series there are.
 fn counts(root: &Node<'_>) -> bool {
     root.walk().iter().any(|node| match node.expr {
@@ -1095,7 +1142,7 @@ mod tests {
             "sum(bullmq_queue_demand_jobs)",
             "sum(bull_queue_waiting offset 1m)",
             "sum(max by (redis, prefix, queue) (bullmq_queue_demand_jobs{queue=~\"a|b\"}))",
-            "sum(bullmq_job_count{state=~\"waiting|paused|delayed\"} or bullmq_job_count{state=\"completed\"})",
+            "sum(bullmq_job_count{state=~\"waiting|paused|delayed\"})",
             "max(bull_queue_waiting{queue=\"x\"}) # only these\n and on() (max(up) == 1)",
             "max(bull_wait_total{queue=\"x\"})",
             "max(bullmq_queue_ready_jobs{queue=\"x\"})",
@@ -1122,6 +1169,18 @@ mod tests {
             ("1 + 2", "vector(1 + 2)"),
             ("sum by (queue) (a)", "sum(a)"),
             ("a{queue=\"x\"}", "max(a{queue=\"x\"})"),
+            (
+                "a{queue=\"x\"} + b{queue=\"x\"}",
+                "max(a{queue=\"x\"} + b{queue=\"x\"})",
+            ),
+            (
+                "sum by (queue) (a) - sum by (queue) (b)",
+                "sum(sum by (queue) (a) - sum by (queue) (b))",
+            ),
+            (
+                "sum by (queue) (a) and on() (count(b) == 2)",
+                "sum(a) and on() (count(b) == 2)",
+            ),
             ("sum(a) > 5", "sum(a)"),
             ("sum(a) / sum(b)", "sum(a) / clamp_min(sum(b), 1e-9)"),
             ("sum(a) # why\n or vector(0)", "sum(a)"),
@@ -1134,6 +1193,23 @@ mod tests {
                 "sum(max by (redis, prefix, queue) (bullmq_queue_demand_jobs{queue=~\"a|b\"})) \
                  and on() (count(max by (redis, prefix, queue) (bullmq_queue_demand_jobs{queue=~\"a|b\"})) == 2)",
             ),
+            (
+                "max(bullmq_job_count{queue=\"x\",state=\"waiting\"})",
+                "sum(max by (queue, state) (bullmq_job_count{queue=\"x\",state=~\"waiting|prioritized|active\"}))",
+            ),
+            (
+                "sum(max by (queue) (bullmq_job_count{state=\"waiting\"}))",
+                "sum(max by (queue, state) (bullmq_job_count{state=~\"waiting|prioritized|active\"}))",
+            ),
+            (
+                "max(bullmq_job_count{queue=\"x\",state=\"waiting\"}) + max(bullmq_job_count{queue=\"x\",state=\"active\"})",
+                "sum(max by (queue, state) (bullmq_job_count{queue=\"x\",state=~\"waiting|prioritized\"})) + max(bullmq_job_count{queue=\"x\",state=\"active\"})",
+            ),
+            (
+                "max(bull_wait_total{queue=\"x\"}) + max(bull_active_total{queue=\"x\"})",
+                "max(bull_wait_total{queue=\"x\"}) + max(bull_prioritized_total{queue=\"x\"}) + max(bull_active_total{queue=\"x\"})",
+            ),
+            ("max by (queue) (a)", "sum(max by (queue) (a))"),
             (
                 "max(bull_wait_total{queue=\"x\"})",
                 "max(bull_wait_total{queue=\"x\"}) + max(bull_active_total{queue=\"x\"}) + max(bull_prioritized_total{queue=\"x\"})",
