@@ -742,17 +742,14 @@ impl<'q> Query<'q> {
         if self.context.siblings.iter().any(counted) {
             return None;
         }
-        let (node, known, queues) =
-            self.root
-                .selectors()
-                .into_iter()
-                .find_map(|(node, selector)| {
-                    let known = family::known(selector).filter(|known| known.jobs.is_some())?;
-                    let queues = family::matchers(selector, "queue")
-                        .find_map(family::alternatives)
-                        .filter(|queues| queues.len() > 1)?;
-                    Some((node, known, queues.len()))
-                })?;
+        let (node, known, queues) = self.values().into_iter().find_map(|node| {
+            let selector = node.selector()?;
+            let known = family::known(selector).filter(|known| known.jobs.is_some())?;
+            let queues = family::matchers(selector, "queue")
+                .find_map(family::alternatives)
+                .filter(|queues| queues.len() > 1)?;
+            Some((node, known, queues.len()))
+        })?;
         let labels: Vec<&str> = known
             .identity
             .iter()
@@ -965,6 +962,7 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const PLAIN: Context<'_> = Context {
         null_is_zero: false,
@@ -1360,6 +1358,7 @@ mod tests {
             "sum(max by (redis, prefix, queue) (bullmq_queue_demand_jobs{queue=~\"tenant-.+\"}))",
             "label_replace(sum(a), \"x\", \"y\", \"\", \"\")",
             "sum(a or b)",
+            "sum(a) unless on() (max(bullmq_queue_ready_jobs{queue=~\"x|y\"}) > 3)",
             "topk(1, sum by (queue) (queue_depth))",
             "quantile(0.9, max by (queue) (bullmq_queue_oldest_ready_age_seconds))",
         ] {
@@ -1410,6 +1409,81 @@ mod tests {
                         };
                         assert_eq!(told(query, context), Vec::<String>::new(), "{query}");
                     }
+                }
+            }
+        }
+    }
+
+    /// Queries of any shape over metrics that there are rules for.
+    fn queries() -> impl Strategy<Value = String> {
+        let leaf = prop::sample::select(vec![
+            "a",
+            "b{queue=\"x\"}",
+            "c_total",
+            "bullmq:demand:sum",
+            "bullmq_job_count{queue=\"x\",state=\"waiting\"}",
+            "bullmq_job_count{state=~\"waiting|delayed|paused\"}",
+            "bullmq_job_count",
+            "bullmq_queue_ready_jobs{queue=~\"x|y\"}",
+            "bullmq_queue_demand_jobs offset 1m",
+            "bull_wait_total",
+            "bull_queue_waiting{queue=\"x\"}",
+            "rate(c_total[30s])",
+            "rate(bullmq_jobs_waiting_total[5m])",
+            "vector(0)",
+        ])
+        .prop_map(str::to_owned);
+        leaf.prop_recursive(4, 24, 3, |inner| {
+            let one = prop::sample::select(vec![
+                "sum(@)",
+                "max(@)",
+                "sum by (queue) (@)",
+                "max by (queue, state) (@)",
+                "avg without (pod) (@)",
+                "topk(2, @)",
+                "(@)",
+                "-@",
+                "clamp_min(@, 0)",
+                "vector(scalar(@))",
+                "max_over_time(@[5m:1m])",
+                "@ > 5",
+                "@ / 3",
+                "histogram_quantile(0.9, @)",
+                "@ # why\n",
+            ]);
+            let two = prop::sample::select(vec![
+                "# + @",
+                "# - @",
+                "# / @",
+                "# or @",
+                "# and on() (@)",
+                "# unless @",
+                "# > bool @",
+                "# * on (queue) group_left () @",
+                "# or on() @",
+                "# / scalar(@)",
+            ]);
+            prop_oneof![
+                (one, inner.clone()).prop_map(|(form, of)| form.replace('@', &of)),
+                (two, inner.clone(), inner).prop_map(|(form, left, right)| {
+                    let (_, rest) = form.split_at(1);
+                    format!("({left}){}", rest.replace('@', &format!("({right})")))
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_to_be_written_instead_is_a_query_in_which_nothing_is_left_to_be_rewritten(text in queries()) {
+            for finding in lint(&text, PLAIN) {
+                prop_assert!(text.get(finding.at.clone()).is_some(), "{finding:?}");
+                if let Some((instead, _)) = finding.instead {
+                    let again = faults(&instead, PLAIN);
+                    prop_assert!(
+                        again.iter().all(|other| other.instead.is_none() && other.rule != Rule::QuerySyntax),
+                        "{instead}\n{again:#?}"
+                    );
                 }
             }
         }
