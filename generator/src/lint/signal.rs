@@ -125,6 +125,9 @@ fn query(
         to_zero: signal.to_zero,
         scaled_job: signal.kind == Kind::ScaledJob,
         target: signal.target,
+        language: trigger
+            .value("serverAddress")
+            .map_or(promql::Language::PromQl, |(_, address)| language(address)),
         scrape_interval: None,
         siblings: &siblings,
     };
@@ -139,6 +142,17 @@ fn query(
                 .clone_into(&mut problem.help);
         }
         problems.push(problem);
+    }
+}
+
+/// The language of a server, as far as the usual names of `VictoriaMetrics` and the path of its cluster tell:
+/// <https://docs.victoriametrics.com/victoriametrics/cluster-victoriametrics/#url-format>.
+fn language(address: &str) -> promql::Language {
+    let words = ["victoria", "vmselect", "vmsingle", "vmauth", "/select/"];
+    if words.iter().any(|word| address.contains(word)) {
+        promql::Language::MetricsQl
+    } else {
+        promql::Language::PromQl
     }
 }
 

@@ -3,14 +3,19 @@
 //! A worker is needed by every job that it could take now and by every one that it runs: waiting, prioritized and due jobs and active
 //! ones. A query that leaves some out takes busy pods away or sleeps over work; one that counts others keeps pods without work.
 
-use bullmq_vocabulary::{JobState, label};
-use promql_parser::label::Matcher;
-use promql_parser::parser::token::{T_DIV, T_EQL, T_EQL_REGEX, T_LAND, T_LUNLESS, T_SUB};
-use promql_parser::parser::{Expr, MatrixSelector, VectorSelector};
+use std::ops::Range;
 
+use bullmq_vocabulary::{JobState, label, metric};
+use promql_parser::label::Matcher;
+use promql_parser::parser::token::{
+    T_ADD, T_DIV, T_EQL, T_EQL_REGEX, T_LAND, T_LOR, T_LUNLESS, T_SUB, T_SUM,
+};
+use promql_parser::parser::value::ValueType;
+use promql_parser::parser::{Expr, LabelModifier, MatrixSelector, VectorSelector};
+
+use super::Query;
 use super::family::{self, Known};
 use super::syntax::{self, Node};
-use super::{Query, one_line};
 use crate::lint::finding::Finding;
 use crate::rule::Rule;
 
@@ -39,13 +44,20 @@ pub(super) fn lint(query: &Query<'_>) -> Vec<Finding> {
     let with = |state| counted.iter().find(|counted| counted.includes(state));
     let mut findings = Vec::new();
     let fixed = fixed(query, &counted);
-    let better = if fixed.contains(bullmq_vocabulary::metric::QUEUE_DEMAND_JOBS.name) {
-        ""
-    } else {
-        "; better, ask this project's exporter for `bullmq_queue_demand_jobs`, which is every job that is ready, due or running"
-    };
+    let demand = metric::QUEUE_DEMAND_JOBS.name;
     let finding = |rule, at: &Counted<'_, '_>, title: String, label: &str| {
-        Finding::new(rule, at.node.at.clone(), title, label, "write").instead(fixed.clone(), better)
+        let finding =
+            |help: &str| Finding::new(rule, at.node.at.clone(), title.clone(), label, help);
+        match &fixed {
+            Some(fixed) if fixed.contains(demand) => finding("write").instead(fixed.clone(), ""),
+            Some(fixed) => finding("write").instead(
+                fixed.clone(),
+                format!("; better, ask this project's exporter for `{demand}`, which is every job that is ready, due or running"),
+            ),
+            None => finding(&format!(
+                "ask this project's exporter for `sum(max by (redis, prefix, queue) ({demand}{{queue=\"...\"}}))`, every job that is ready, due or running"
+            )),
+        }
     };
     let finished = with(JobState::Completed).or_else(|| with(JobState::Failed));
     if let Some(at) = finished {
@@ -151,52 +163,153 @@ fn counted<'a, 'e>(root: &'a Node<'e>) -> (Vec<Counted<'a, 'e>>, bool) {
 }
 
 fn gated_by_pause(root: &Node<'_>) -> bool {
-    let paused = bullmq_vocabulary::metric::QUEUE_PAUSED.name;
+    let paused = metric::QUEUE_PAUSED.name;
     root.selectors()
         .iter()
         .any(|(_, selector)| family::name(selector) == Some(paused))
 }
 
-/// The query with the states that need a worker, and no others.
-fn fixed(query: &Query<'_>, counted: &[Counted<'_, '_>]) -> String {
+/// The states in which a job needs a worker, due ones aside.
+const NEEDED: [JobState; 3] = [JobState::Waiting, JobState::Prioritized, JobState::Active];
+
+/// The query with the states that need a worker, each once, and no others; none where that takes more than other states of the same
+/// terms.
+fn fixed(query: &Query<'_>, counted: &[Counted<'_, '_>]) -> Option<String> {
     let any = |state| counted.iter().any(|counted| counted.includes(state));
+    let mut missing: Vec<JobState> = NEEDED.into_iter().filter(|state| !any(*state)).collect();
     let mut edits = Vec::new();
-    let mut missing = Vec::new();
     for one in counted {
         let name = family::name(one.selector).unwrap_or_default();
-        let replacement = if name == bullmq_vocabulary::metric::JOB_COUNT.name {
-            with_states(one.selector)
-        } else if name == bullmq_vocabulary::metric::QUEUE_READY_JOBS.name {
-            named(
-                one.selector,
-                bullmq_vocabulary::metric::QUEUE_DEMAND_JOBS.name,
-            )
+        if name == metric::JOB_COUNT.name {
+            let mut states: Vec<JobState> = NEEDED
+                .into_iter()
+                .filter(|state| one.includes(*state))
+                .collect();
+            // One selector takes in what is missing, or it would be counted twice.
+            states.append(&mut missing);
+            if states.is_empty() {
+                return None;
+            }
+            states.sort_by_key(|state| NEEDED.iter().position(|needed| needed == state));
+            let selector = with_states(one.selector, &states);
+            edits.push(summed(
+                query,
+                one,
+                printed(one.node, selector),
+                states.len(),
+            )?);
+        } else if name == metric::QUEUE_READY_JOBS.name {
+            if missing.contains(&JobState::Active) {
+                let demand = named(one.selector, metric::QUEUE_DEMAND_JOBS.name);
+                edits.push((one.node.at.clone(), printed(one.node, demand)));
+                missing.clear();
+            }
         } else {
-            missing.extend(counterparts(name, &any).into_iter().map(|other| {
-                let other = named(one.selector, other);
-                one_line(&query.with(&[(one.node.at.clone(), printed(one.node, other))]))
-            }));
-            continue;
-        };
-        edits.push((one.node.at.clone(), printed(one.node, replacement)));
+            let others = counterparts(name, &missing);
+            if others.is_empty() {
+                continue;
+            }
+            edits.push(extended(query, one, &others)?);
+            missing.clear();
+        }
     }
-    let whole = query.with(&edits);
-    let alone = |text: &str| match &query.root.expr {
-        Expr::Binary(_) => format!("({text})"),
-        _ => text.to_owned(),
-    };
-    missing.iter().fold(
-        if missing.is_empty() {
-            whole.clone()
-        } else {
-            alone(&whole)
-        },
-        |sum, other| format!("{sum} + {}", alone(other)),
-    )
+    Some(query.with(&edits))
 }
 
-/// What counts the rest beside a metric of one state, in the same exporter.
-fn counterparts(name: &str, counted: &dyn Fn(JobState) -> bool) -> Vec<&'static str> {
+/// The nodes from the root to one node.
+fn path<'a, 'e>(root: &'a Node<'e>, node: &Node<'e>) -> Vec<&'a Node<'e>> {
+    let mut path = vec![root];
+    let mut here = root;
+    while let Some(below) = here
+        .children
+        .iter()
+        .find(|child| child.walk().iter().any(|part| std::ptr::eq(*part, node)))
+    {
+        path.push(below);
+        here = below;
+    }
+    path
+}
+
+/// A selector of several states in the place of one, so that its states are added up.
+fn summed(
+    query: &Query<'_>,
+    one: &Counted<'_, '_>,
+    selector: String,
+    states: usize,
+) -> Option<(Range<usize>, String)> {
+    let plain = (one.node.at.clone(), selector);
+    if states == 1 {
+        return Some(plain);
+    }
+    let path = path(&query.root, one.node);
+    for node in path.iter().rev().skip(1) {
+        match node.expr {
+            Expr::Aggregate(aggregate) if aggregate.op.id() == T_SUM => return Some(plain),
+            Expr::Aggregate(aggregate) => match &aggregate.modifier {
+                Some(LabelModifier::Include(labels))
+                    if labels.labels.iter().any(|label| label == label::STATE) => {}
+                Some(LabelModifier::Include(labels)) if !labels.is_empty() => {
+                    // The largest of the states is not their sum: each keeps its label until they are added.
+                    let (op, labels) =
+                        (aggregate.op, labels.clone().append(label::STATE.to_owned()));
+                    let inner = query.spliced(&node.children.last()?.at, &plain);
+                    return aggregate
+                        .param
+                        .is_none()
+                        .then(|| (node.at.clone(), format!("{op} by ({labels}) ({inner})")));
+                }
+                None | Some(LabelModifier::Include(_)) => {
+                    let inner = query.spliced(&node.children.last()?.at, &plain);
+                    let labels = one.known.identity.join(", ");
+                    return Some((node.at.clone(), format!("sum(max by ({labels}) ({inner}))")));
+                }
+                Some(LabelModifier::Exclude(_)) => return None,
+            },
+            // A match of one to one would find several.
+            Expr::Binary(binary) if !binary.op.is_set_operator() => {
+                let vectors = node
+                    .children
+                    .iter()
+                    .all(|side| side.expr.value_type() == ValueType::Vector);
+                if vectors {
+                    return None;
+                }
+            }
+            _ => {}
+        }
+    }
+    Some(plain)
+}
+
+/// The term in which a metric of one state stands, with the same term of others added.
+fn extended(
+    query: &Query<'_>,
+    one: &Counted<'_, '_>,
+    others: &[&str],
+) -> Option<(Range<usize>, String)> {
+    let path = path(&query.root, one.node);
+    let adds = |node: &Node<'_>| match node.expr {
+        Expr::Paren(_) => true,
+        Expr::Binary(binary) => {
+            binary.op.id() == T_ADD || matches!(binary.op.id(), T_LAND | T_LUNLESS | T_LOR)
+        }
+        _ => false,
+    };
+    let term = path.iter().find(|node| !adds(node))?;
+    if term.selectors().len() != 1 {
+        return None;
+    }
+    let mut sum = vec![query.at(&term.at).to_owned()];
+    sum.extend(others.iter().map(|other| {
+        let selector = printed(one.node, named(one.selector, other));
+        query.spliced(&term.at, &(one.node.at.clone(), selector))
+    }));
+    Some((term.at.clone(), sum.join(" + ")))
+}
+
+/// What counts states that are missing beside a metric of one state, in the same exporter.
+fn counterparts(name: &str, missing: &[JobState]) -> Vec<&'static str> {
     let all: &[(&str, JobState)] = match name {
         "bull_queue_waiting" => &[("bull_queue_active", JobState::Active)],
         "bull_wait_total" => &[
@@ -206,15 +319,18 @@ fn counterparts(name: &str, counted: &dyn Fn(JobState) -> bool) -> Vec<&'static 
         _ => &[],
     };
     all.iter()
-        .filter(|(_, state)| !counted(*state))
+        .filter(|(_, state)| missing.contains(state))
         .map(|(name, _)| *name)
         .collect()
 }
 
-/// A selector of job counts in the states that need a worker.
-fn with_states(selector: &VectorSelector) -> VectorSelector {
-    let needed = [JobState::Waiting, JobState::Prioritized, JobState::Active];
-    let value = needed.map(JobState::as_str).join("|");
+/// A selector of job counts in these states.
+fn with_states(selector: &VectorSelector, states: &[JobState]) -> VectorSelector {
+    let names: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
+    let (operator, value) = match names.as_slice() {
+        [one] => (T_EQL, (*one).to_owned()),
+        several => (T_EQL_REGEX, several.join("|")),
+    };
     let mut selector = selector.clone();
     let matchers = &mut selector.matchers.matchers;
     let at = matchers
@@ -222,7 +338,7 @@ fn with_states(selector: &VectorSelector) -> VectorSelector {
         .position(|matcher| matcher.name == label::STATE)
         .unwrap_or(matchers.len());
     matchers.retain(|matcher| matcher.name != label::STATE);
-    if let Ok(matcher) = Matcher::new_matcher(T_EQL_REGEX, label::STATE.to_owned(), value) {
+    if let Ok(matcher) = Matcher::new_matcher(operator, label::STATE.to_owned(), value) {
         matchers.insert(at.min(matchers.len()), matcher);
     }
     selector

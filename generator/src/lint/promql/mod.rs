@@ -36,6 +36,15 @@ use syntax::Node;
 /// The scrapes that a rate needs to outlive one that is lost, and one more to stand across.
 const SCRAPES_IN_A_WINDOW: u32 = 4;
 
+/// What a server takes for a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// Prometheus, Thanos, Mimir and whoever else reads PromQL.
+    PromQl,
+    /// `VictoriaMetrics`, which takes more than PromQL does.
+    MetricsQl,
+}
+
 /// What is known of the trigger that asks, and of the object in which it stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'c> {
@@ -47,6 +56,8 @@ pub struct Context<'c> {
     pub scaled_job: bool,
     /// The name of what is scaled.
     pub target: Option<&'c str>,
+    /// The language that the server takes.
+    pub language: Language,
     /// How often the metrics are scraped, if known.
     pub scrape_interval: Option<Duration>,
     /// The queries of the other triggers of the same object, of which the largest answer counts.
@@ -67,6 +78,9 @@ const MOST_REPAIRS: usize = 16;
 /// the next.
 pub fn lint(text: &str, context: Context<'_>) -> Vec<Finding> {
     let mut findings = faults(text, context);
+    if findings.iter().all(|finding| finding.instead.is_none()) {
+        return findings;
+    }
     let whole = mended(text, context);
     for finding in &mut findings {
         if let Some((instead, _)) = &mut finding.instead {
@@ -96,7 +110,11 @@ fn faults(text: &str, context: Context<'_>) -> Vec<Finding> {
     let expr = match syntax::parse(text) {
         Ok(expr) => expr,
         Err(mistake) => {
-            findings.push(no_query(text, &mistake));
+            let finding = no_query(text, &mistake);
+            findings.push(match context.language {
+                Language::PromQl => finding,
+                Language::MetricsQl => finding.with_severity(Severity::Info),
+            });
             return findings;
         }
     };
@@ -181,6 +199,13 @@ impl<'q> Query<'q> {
         one_line(&out)
     }
 
+    /// The text of a place with another place in it replaced.
+    fn spliced(&self, place: &Range<usize>, (at, replacement): &(Range<usize>, String)) -> String {
+        let before = self.at(&(place.start..at.start));
+        let behind = self.at(&(at.end..place.end));
+        format!("{before}{replacement}{behind}")
+    }
+
     /// The query with something that is applied to all of it.
     fn wrapped(&self, before: &str, after: &str) -> String {
         let text = self.text.trim();
@@ -252,12 +277,8 @@ impl<'q> Query<'q> {
         match shape::series(&self.root) {
             Series::One | Series::Unknown => None,
             Series::PerExporter(node) => {
-                let fixed = format!("max({})", self.at(&node.at));
-                let fixed = match node.expr {
-                    // A range is aggregated by the function around it.
-                    Expr::MatrixSelector(_) => self.wrapped("max(", ")"),
-                    _ => self.with(&[(node.at.clone(), fixed)]),
-                };
+                // All of it: what is matched with the series keeps its labels.
+                let fixed = self.wrapped("max(", ")");
                 Some(
                     Finding::new(
                         Rule::QuerySeveralSeries,
@@ -292,7 +313,16 @@ impl<'q> Query<'q> {
             } else {
                 format!("one series for every value of the labels beside {labels}")
             };
-            return (label, self.with(&[(node.at.clone(), total.to_string())]));
+            // The largest of all is no sum of the largest of each.
+            let adds = aggregate.op.id() == T_SUM;
+            let fixed = if stands_alone(&self.root, node) && adds {
+                self.with(&[(node.at.clone(), total.to_string())])
+            } else if stands_alone(&self.root, node) {
+                self.with(&[(node.at.clone(), format!("sum({})", self.at(&node.at)))])
+            } else {
+                self.wrapped("sum(", ")")
+            };
+            return (label, fixed);
         }
         let label = "one series for every set of labels that it matches".to_owned();
         let known = match node.expr {
@@ -300,13 +330,13 @@ impl<'q> Query<'q> {
             _ => None,
         };
         let fixed = match (node.expr, known) {
-            (Expr::VectorSelector(_), Some(known)) => {
-                let labels = known.identity.join(", ");
-                let fixed = format!("sum(max by ({labels}) ({}))", self.at(&node.at));
+            (Expr::VectorSelector(_), known) if stands_alone(&self.root, node) => {
+                let selector = self.at(&node.at);
+                let fixed = known.map_or_else(
+                    || format!("sum({selector})"),
+                    |known| format!("sum(max by ({}) ({selector}))", known.identity.join(", ")),
+                );
                 self.with(&[(node.at.clone(), fixed)])
-            }
-            (Expr::VectorSelector(_), None) => {
-                self.with(&[(node.at.clone(), format!("sum({})", self.at(&node.at)))])
             }
             _ => self.wrapped("sum(", ")"),
         };
@@ -712,17 +742,14 @@ impl<'q> Query<'q> {
         if self.context.siblings.iter().any(counted) {
             return None;
         }
-        let (node, known, queues) =
-            self.root
-                .selectors()
-                .into_iter()
-                .find_map(|(node, selector)| {
-                    let known = family::known(selector).filter(|known| known.jobs.is_some())?;
-                    let queues = family::matchers(selector, "queue")
-                        .find_map(family::alternatives)
-                        .filter(|queues| queues.len() > 1)?;
-                    Some((node, known, queues.len()))
-                })?;
+        let (node, known, queues) = self.values().into_iter().find_map(|node| {
+            let selector = node.selector()?;
+            let known = family::known(selector).filter(|known| known.jobs.is_some())?;
+            let queues = family::matchers(selector, "queue")
+                .find_map(family::alternatives)
+                .filter(|queues| queues.len() > 1)?;
+            Some((node, known, queues.len()))
+        })?;
         let labels: Vec<&str> = known
             .identity
             .iter()
@@ -754,6 +781,38 @@ impl<'q> Query<'q> {
         );
         Some(finding.instead(fixed, ", which has no answer unless all are seen"))
     }
+}
+
+/// Whether nothing above a node is matched with its labels, so that they can be dropped there.
+fn stands_alone(root: &Node<'_>, node: &Node<'_>) -> bool {
+    if std::ptr::eq(root, node) {
+        return true;
+    }
+    let Some(below) = root
+        .children
+        .iter()
+        .find(|child| child.walk().iter().any(|part| std::ptr::eq(*part, node)))
+    else {
+        return false;
+    };
+    let matched = match root.expr {
+        Expr::Binary(binary) => {
+            let on_nothing = binary
+                .modifier
+                .as_ref()
+                .and_then(|modifier| modifier.matching.as_ref())
+                .is_some_and(|matching| matching.is_include() && matching.labels().is_empty());
+            let vectors = root
+                .children
+                .iter()
+                .all(|side| side.expr.value_type() == ValueType::Vector);
+            let lets_through = matches!(binary.op.id(), T_LAND | T_LUNLESS) && on_nothing;
+            let constant = binary.op.id() == T_LOR && root.children.last().is_some_and(is_zero);
+            vectors && !lets_through && !constant
+        }
+        _ => false,
+    };
+    !matched && stands_alone(below, node)
 }
 
 /// Whether something in a query depends on how many series there are.
@@ -903,12 +962,14 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const PLAIN: Context<'_> = Context {
         null_is_zero: false,
         to_zero: true,
         scaled_job: false,
         target: Some("email-worker"),
+        language: Language::PromQl,
         scrape_interval: None,
         siblings: &[],
     };
@@ -1079,7 +1140,7 @@ mod tests {
             "sum(bullmq_queue_demand_jobs)",
             "sum(bull_queue_waiting offset 1m)",
             "sum(max by (redis, prefix, queue) (bullmq_queue_demand_jobs{queue=~\"a|b\"}))",
-            "sum(bullmq_job_count{state=~\"waiting|paused|delayed\"} or bullmq_job_count{state=\"completed\"})",
+            "sum(bullmq_job_count{state=~\"waiting|paused|delayed\"})",
             "max(bull_queue_waiting{queue=\"x\"}) # only these\n and on() (max(up) == 1)",
             "max(bull_wait_total{queue=\"x\"})",
             "max(bullmq_queue_ready_jobs{queue=\"x\"})",
@@ -1106,6 +1167,18 @@ mod tests {
             ("1 + 2", "vector(1 + 2)"),
             ("sum by (queue) (a)", "sum(a)"),
             ("a{queue=\"x\"}", "max(a{queue=\"x\"})"),
+            (
+                "a{queue=\"x\"} + b{queue=\"x\"}",
+                "max(a{queue=\"x\"} + b{queue=\"x\"})",
+            ),
+            (
+                "sum by (queue) (a) - sum by (queue) (b)",
+                "sum(sum by (queue) (a) - sum by (queue) (b))",
+            ),
+            (
+                "sum by (queue) (a) and on() (count(b) == 2)",
+                "sum(a) and on() (count(b) == 2)",
+            ),
             ("sum(a) > 5", "sum(a)"),
             ("sum(a) / sum(b)", "sum(a) / clamp_min(sum(b), 1e-9)"),
             ("sum(a) # why\n or vector(0)", "sum(a)"),
@@ -1118,6 +1191,23 @@ mod tests {
                 "sum(max by (redis, prefix, queue) (bullmq_queue_demand_jobs{queue=~\"a|b\"})) \
                  and on() (count(max by (redis, prefix, queue) (bullmq_queue_demand_jobs{queue=~\"a|b\"})) == 2)",
             ),
+            (
+                "max(bullmq_job_count{queue=\"x\",state=\"waiting\"})",
+                "sum(max by (queue, state) (bullmq_job_count{queue=\"x\",state=~\"waiting|prioritized|active\"}))",
+            ),
+            (
+                "sum(max by (queue) (bullmq_job_count{state=\"waiting\"}))",
+                "sum(max by (queue, state) (bullmq_job_count{state=~\"waiting|prioritized|active\"}))",
+            ),
+            (
+                "max(bullmq_job_count{queue=\"x\",state=\"waiting\"}) + max(bullmq_job_count{queue=\"x\",state=\"active\"})",
+                "sum(max by (queue, state) (bullmq_job_count{queue=\"x\",state=~\"waiting|prioritized\"})) + max(bullmq_job_count{queue=\"x\",state=\"active\"})",
+            ),
+            (
+                "max(bull_wait_total{queue=\"x\"}) + max(bull_active_total{queue=\"x\"})",
+                "max(bull_wait_total{queue=\"x\"}) + max(bull_prioritized_total{queue=\"x\"}) + max(bull_active_total{queue=\"x\"})",
+            ),
+            ("max by (queue) (a)", "sum(max by (queue) (a))"),
             (
                 "max(bull_wait_total{queue=\"x\"})",
                 "max(bull_wait_total{queue=\"x\"}) + max(bull_active_total{queue=\"x\"}) + max(bull_prioritized_total{queue=\"x\"})",
@@ -1207,6 +1297,7 @@ mod tests {
                 0,
             ),
             ("sum(rate(a[1m]))", PLAIN, 0),
+            ("sum(rate(a))", PLAIN, 1),
             (
                 "sum(rate(a[1m]))",
                 Context {
@@ -1217,6 +1308,17 @@ mod tests {
             ),
         ] {
             assert_eq!(lint(text, context).len(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_only_victoriametrics_understands_is_an_info_there() {
+        for (language, expected) in [
+            (Language::PromQl, Severity::Error),
+            (Language::MetricsQl, Severity::Info),
+        ] {
+            let context = Context { language, ..PLAIN };
+            assert_eq!(lint("sum(rate(a))", context)[0].severity, expected);
         }
     }
 
@@ -1256,6 +1358,7 @@ mod tests {
             "sum(max by (redis, prefix, queue) (bullmq_queue_demand_jobs{queue=~\"tenant-.+\"}))",
             "label_replace(sum(a), \"x\", \"y\", \"\", \"\")",
             "sum(a or b)",
+            "sum(a) unless on() (max(bullmq_queue_ready_jobs{queue=~\"x|y\"}) > 3)",
             "topk(1, sum by (queue) (queue_depth))",
             "quantile(0.9, max by (queue) (bullmq_queue_oldest_ready_age_seconds))",
         ] {
@@ -1306,6 +1409,81 @@ mod tests {
                         };
                         assert_eq!(told(query, context), Vec::<String>::new(), "{query}");
                     }
+                }
+            }
+        }
+    }
+
+    /// Queries of any shape over metrics that there are rules for.
+    fn queries() -> impl Strategy<Value = String> {
+        let leaf = prop::sample::select(vec![
+            "a",
+            "b{queue=\"x\"}",
+            "c_total",
+            "bullmq:demand:sum",
+            "bullmq_job_count{queue=\"x\",state=\"waiting\"}",
+            "bullmq_job_count{state=~\"waiting|delayed|paused\"}",
+            "bullmq_job_count",
+            "bullmq_queue_ready_jobs{queue=~\"x|y\"}",
+            "bullmq_queue_demand_jobs offset 1m",
+            "bull_wait_total",
+            "bull_queue_waiting{queue=\"x\"}",
+            "rate(c_total[30s])",
+            "rate(bullmq_jobs_waiting_total[5m])",
+            "vector(0)",
+        ])
+        .prop_map(str::to_owned);
+        leaf.prop_recursive(4, 24, 3, |inner| {
+            let one = prop::sample::select(vec![
+                "sum(@)",
+                "max(@)",
+                "sum by (queue) (@)",
+                "max by (queue, state) (@)",
+                "avg without (pod) (@)",
+                "topk(2, @)",
+                "(@)",
+                "-@",
+                "clamp_min(@, 0)",
+                "vector(scalar(@))",
+                "max_over_time(@[5m:1m])",
+                "@ > 5",
+                "@ / 3",
+                "histogram_quantile(0.9, @)",
+                "@ # why\n",
+            ]);
+            let two = prop::sample::select(vec![
+                "# + @",
+                "# - @",
+                "# / @",
+                "# or @",
+                "# and on() (@)",
+                "# unless @",
+                "# > bool @",
+                "# * on (queue) group_left () @",
+                "# or on() @",
+                "# / scalar(@)",
+            ]);
+            prop_oneof![
+                (one, inner.clone()).prop_map(|(form, of)| form.replace('@', &of)),
+                (two, inner.clone(), inner).prop_map(|(form, left, right)| {
+                    let (_, rest) = form.split_at(1);
+                    format!("({left}){}", rest.replace('@', &format!("({right})")))
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_to_be_written_instead_is_a_query_in_which_nothing_is_left_to_be_rewritten(text in queries()) {
+            for finding in lint(&text, PLAIN) {
+                prop_assert!(text.get(finding.at.clone()).is_some(), "{finding:?}");
+                if let Some((instead, _)) = finding.instead {
+                    let again = faults(&instead, PLAIN);
+                    prop_assert!(
+                        again.iter().all(|other| other.instead.is_none() && other.rule != Rule::QuerySyntax),
+                        "{instead}\n{again:#?}"
+                    );
                 }
             }
         }
