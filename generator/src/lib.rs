@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod decimal;
 pub mod document;
+pub mod kinds;
 pub mod manifest;
 pub mod output;
 pub mod plan;
@@ -18,9 +19,12 @@ pub mod rule;
 pub mod spec;
 pub mod workload;
 
-use document::Dialect;
+use std::collections::BTreeSet;
+
+use document::{Dialect, Documents};
 use output::{Generated, Origin, Worker};
 use problem::{Problem, Source};
+use workload::{Files, Workload};
 
 /// One input as it was read, not yet known to be text.
 #[derive(Clone, Debug)]
@@ -64,42 +68,83 @@ pub fn generate(inputs: Vec<Input>) -> Result<String, Error> {
 ///
 /// [`Error::Invalid`] with every problem of every input.
 pub fn compile(inputs: Vec<Input>) -> Result<Generated, Error> {
+    let (workloads, origins) = workloads(inputs)?;
+    let plans = workloads.iter().map(plan::plan);
+    Ok(Generated {
+        workers: plans.map(|plan| Worker::of(&plan)).collect(),
+        origins,
+    })
+}
+
+/// The workers of all specs, each known to have manifests, and what they were made from. An input that a spec names as a template is
+/// read as that, and not as a spec.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] with every problem of every input.
+pub fn workloads(inputs: Vec<Input>) -> Result<(Vec<Workload>, Vec<Origin>), Error> {
     let mut problems = Vec::new();
-    let mut sources = Vec::new();
-    let mut specs = Vec::new();
-    let mut origins = Vec::new();
+    let (mut sources, mut origins, mut documents) = (Vec::new(), Vec::new(), Vec::new());
     for (index, input) in inputs.into_iter().enumerate() {
         let (text, problem) = document::decode(input.bytes, index);
         origins.push(Origin::new(&input.short_name, &text));
-        let documents = match problem {
+        documents.push(match problem {
             None => document::read(&text, index, Dialect::SPEC),
             Some(problem) => problem.into(),
-        };
-        let source = Source {
+        });
+        sources.push(Source {
             name: input.name,
             text,
-        };
-        if document::is_empty(&documents) {
-            problems.push(document::empty(&source, index));
-        }
-        problems.extend(documents.problems);
-        specs.extend(
-            documents
-                .roots
-                .iter()
-                .filter_map(|root| spec::read(root, &mut problems)),
-        );
-        sources.push(source);
-    }
-    let workloads = workload::check(&specs, &mut problems);
-    let plans: Vec<_> = workloads.iter().map(plan::plan).collect();
-    problems.extend(plans.iter().filter_map(plan::too_long));
-    if problems.is_empty() {
-        return Ok(Generated {
-            workers: plans.iter().map(Worker::of).collect(),
-            origins,
         });
+    }
+    let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
+    let used_as_templates: BTreeSet<String> = documents
+        .iter()
+        .zip(&names)
+        .flat_map(|(of, name)| templates(of, name))
+        .collect();
+    let mut specs = Vec::new();
+    for (index, (of, source)) in documents.iter().zip(&sources).enumerate() {
+        problems.extend(of.problems.iter().cloned());
+        if used_as_templates.contains(&source.name) {
+            continue;
+        }
+        if document::is_empty(of) {
+            problems.push(document::empty(source, index));
+        }
+        let roots = of.roots.iter();
+        specs.extend(roots.filter_map(|root| spec::read(root, &mut problems)));
+    }
+    let files = Files {
+        names: &names,
+        documents: &documents,
+    };
+    let workloads = workload::check(&specs, &files, &mut problems);
+    for plan in workloads.iter().map(plan::plan) {
+        problems.extend(plan::too_long(&plan));
+        problems.extend(manifest::problems(&plan));
+    }
+    if problems.is_empty() {
+        return Ok((workloads, origins));
     }
     let problems = problem::in_order(problems);
     Err(Error::Invalid { problems, sources })
+}
+
+/// The files that an input needs beside itself: templates, by the names under which they are looked for among the inputs.
+pub fn needs(input: &Input) -> Vec<String> {
+    let (text, problem) = document::decode(input.bytes.clone(), 0);
+    if problem.is_some() {
+        return Vec::new();
+    }
+    let documents = document::read(&text, 0, Dialect::SPEC);
+    templates(&documents, &input.name)
+}
+
+fn templates(documents: &Documents, name: &str) -> Vec<String> {
+    let roots = documents.roots.iter();
+    roots
+        .flat_map(|root| spec::templates(root))
+        .map(|file| spec::beside(name, file))
+        .collect()
 }

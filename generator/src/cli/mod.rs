@@ -5,6 +5,7 @@ mod completions;
 mod generate;
 mod input;
 mod man;
+mod schema;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -56,6 +57,7 @@ enum Verb {
     Generate(generate::Args),
     Completions(completions::Args),
     Man(man::Args),
+    Schema(schema::Args),
 }
 
 /// How a run ended.
@@ -107,6 +109,7 @@ pub fn run(
             Verb::Generate(args) => generate::run(&args, quiet, streams),
             Verb::Completions(args) => completions::run(&args, streams),
             Verb::Man(args) => man::run(&args, streams),
+            Verb::Schema(schema::Args {}) => schema::run(streams),
         },
         Err(error) => tell_usage(&error, streams),
     }
