@@ -134,7 +134,8 @@ pub fn workloads(inputs: Vec<Input>) -> Result<(Vec<Workload>, Vec<Origin>), Err
 /// The files that an input needs beside itself: templates, by the names under which they are looked for among the inputs.
 pub fn needs(input: &Input) -> Vec<String> {
     let (text, problem) = document::decode(input.bytes.clone(), 0);
-    if problem.is_some() {
+    // Most specs name none, and need not be read twice to be known for it.
+    if problem.is_some() || !text.contains("template") {
         return Vec::new();
     }
     let documents = document::read(&text, 0, Dialect::SPEC);

@@ -526,6 +526,23 @@ fn a_limit_of_the_rate_is_the_slots_that_it_keeps_busy() {
 }
 
 #[test]
+fn the_manual_names_every_field_of_the_schema() {
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("SPEC.md");
+    let manual = fs::read_to_string(manual).unwrap();
+    let schema = bullmq_keda::spec::shape::schema();
+    let definitions = schema["definitions"].as_object().unwrap().values();
+    let mut named = 0;
+    for mapping in definitions.chain([&schema]) {
+        for name in mapping["properties"].as_object().unwrap().keys() {
+            let words = manual.split(|c: char| !c.is_ascii_alphanumeric());
+            assert!(words.clone().any(|word| word == name), "{name}");
+            named += 1;
+        }
+    }
+    assert!(named > 60, "{named}");
+}
+
+#[test]
 fn every_object_of_every_example_has_only_fields_that_its_kind_knows() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
     let mut judged = 0;

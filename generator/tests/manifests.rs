@@ -532,7 +532,13 @@ proptest! {
         names in proptest::collection::btree_set(nasty_name(), 1..4),
         stranger in nasty_name(),
         min in 0_u32..2,
-        scale in prop_oneof![Just("slots"), Just("{jobsPerReplica: 0.5}"), Just("{startWithin: 1m}")],
+        scale in prop_oneof![
+            Just("slots"),
+            Just("slots\n    rateLimit: 100/1m"),
+            Just("{jobsPerReplica: 0.5}"),
+            Just("{startWithin: 1m}"),
+            Just("{startWithin: 1m}\n    rateLimit: 100/1m"),
+        ],
     ) {
         let queues: Vec<String> = names.iter().cloned().collect();
         let yaml = generated(&spec_of(&queues, min, scale)).unwrap();
