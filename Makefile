@@ -30,6 +30,9 @@ docs: rust ## writes the generated documentation anew
 	cargo run --quiet --locked -p bullmq-vocabulary --example metrics-markdown > exporter/METRICS.md.new \
 	  || { rm -f exporter/METRICS.md.new; exit 1; }
 	mv exporter/METRICS.md.new exporter/METRICS.md
+	cargo run --quiet --locked -p bullmq-keda -- schema > generator/spec.schema.json.new \
+	  || { rm -f generator/spec.schema.json.new; exit 1; }
+	mv generator/spec.schema.json.new generator/spec.schema.json
 
 install: rust ## installs both programs with cargo
 	cargo install --locked --path exporter

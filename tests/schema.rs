@@ -106,7 +106,7 @@ fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>> {
 #[test]
 fn the_committed_schema_is_the_printed_one() -> Result<()> {
     let committed = repository().join("generator/spec.schema.json");
-    // `bullmq-keda schema > generator/spec.schema.json` writes it anew.
+    // `make docs` writes it anew.
     assert_eq!(fs::read_to_string(committed)?, printed()?);
     Ok(())
 }

@@ -106,7 +106,8 @@ pub fn workloads(inputs: Vec<Input>) -> Result<(Vec<Workload>, Vec<Origin>), Err
     let mut specs = Vec::new();
     for (index, (of, source)) in documents.iter().zip(&sources).enumerate() {
         problems.extend(of.problems.iter().cloned());
-        if used_as_templates.contains(&source.name) {
+        // A spec stays one, whoever names it: its workers must not be lost without a word.
+        if used_as_templates.contains(&source.name) && !of.roots.iter().any(|of| spec::is_one(of)) {
             continue;
         }
         if document::is_empty(of) {

@@ -161,6 +161,16 @@ fn what_cannot_authenticate_is_refused_and_no_secret_is_shown() {
         ("hunter2", "authentication/by-value"),
         ("{}", "authentication/one-way"),
         ("{bearer: {token: hunter2, key: a}}", "spec/unknown-field"),
+        ("{token: hunter2}", "spec/unknown-field"),
+        ("{bearer: [hunter2]}", "authentication/by-value"),
+        (
+            "{basic: {user: {secret: s, key: u}, passwd: hunter2}}",
+            "spec/unknown-field",
+        ),
+        (
+            "{podIdentity: {provider: aws, secretAccessKey: hunter2}}",
+            "spec/unknown-field",
+        ),
         ("{bearer: {secret: s}}", "spec/missing-field"),
         ("{bearer: {secret: S, key: a}}", "authentication/reference"),
         (
@@ -429,6 +439,16 @@ fn a_template_is_found_beside_its_spec_on_the_command_line() {
         assert!(output.status.success(), "{said}");
         assert!(String::from_utf8_lossy(&output.stdout).contains("kind: ScaledJob"));
     }
+}
+
+#[test]
+fn a_spec_that_is_named_as_a_template_is_still_a_spec() {
+    let itself = spec("", "", "target: {kind: Job, template: spec.yaml}");
+    let Err(Error::Invalid { problems, .. }) = generate(vec![input("spec.yaml", &itself)]) else {
+        panic!("not refused");
+    };
+    let ids: Vec<&str> = problems.iter().map(|problem| problem.rule.id()).collect();
+    assert_eq!(ids, ["template/not-a-job"]);
 }
 
 #[test]

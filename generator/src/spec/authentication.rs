@@ -4,7 +4,7 @@
 //! uses a certificate of a private authority only together with one of them or with a client certificate. No identity of a pod goes
 //! with any of these: <https://github.com/kedacore/keda/blob/v2.20.2/pkg/scalers/prometheus_scaler.go>.
 
-use super::fields::{Field, Reader, Value};
+use super::fields::{Field, Mapping, Reader, Value};
 use super::{missing, shape, values};
 use crate::document::Kind;
 use crate::problem::{Problem, Rule, Span};
@@ -91,8 +91,7 @@ pub struct Existing {
 
 /// Reads `authentication`.
 pub(super) fn authentication(reader: &mut Reader<'_>, value: Value<'_>) -> Option<Authentication> {
-    refuse_value(reader, value)?;
-    let fields = reader.mapping(value, shape::AUTHENTICATION.fields)?;
+    let fields = mapping(reader, value, shape::AUTHENTICATION.fields)?;
     let before = reader.problems.len();
     let bearer = reader.field(&fields, "bearer", secret);
     let basic = reader.field(&fields, "basic", |reader, value| {
@@ -217,9 +216,27 @@ fn ca_alone<T>(reader: &mut Reader<'_>, at: Span) -> Option<T> {
     ))
 }
 
+/// Reads a mapping. What stands under a field that is not known may be the secret itself, so it is hidden.
+fn mapping<'n>(
+    reader: &mut Reader<'_>,
+    value: Value<'n>,
+    fields: &'static [shape::FieldShape],
+) -> Option<Mapping<'n>> {
+    refuse_value(reader, value)?;
+    let before = reader.problems.len();
+    let mapping = reader.mapping(value, fields);
+    if let Kind::Mapping(entries) = &value.node.kind {
+        for problem in reader.problems.iter_mut().skip(before) {
+            let entry = entries.iter().find(|(key, _)| key.span == problem.at);
+            problem.secret = entry.map(|(_, node)| node.span);
+        }
+    }
+    mapping
+}
+
 /// Refuses a value where a reference belongs. The frame would show it, so it is hidden.
 fn refuse_value(reader: &mut Reader<'_>, value: Value<'_>) -> Option<()> {
-    if value.node.text().is_none() || value.node.is_null() {
+    if matches!(value.node.kind, Kind::Mapping(_)) || value.node.is_null() {
         return Some(());
     }
     let problem = Problem::new(
@@ -247,16 +264,7 @@ fn secret(reader: &mut Reader<'_>, value: Value<'_>) -> Option<Reference> {
 
 /// Reads where a value is that need not be secret.
 fn public(reader: &mut Reader<'_>, value: Value<'_>) -> Option<Reference> {
-    refuse_value(reader, value)?;
-    let before = reader.problems.len();
-    let fields = reader.mapping(value, shape::REFERENCE.fields)?;
-    // A field that is not known may hold the secret itself.
-    if let Kind::Mapping(entries) = &value.node.kind {
-        for problem in reader.problems.iter_mut().skip(before) {
-            let entry = entries.iter().find(|(key, _)| key.span == problem.at);
-            problem.secret = entry.map(|(_, node)| node.span);
-        }
-    }
+    let fields = mapping(reader, value, shape::REFERENCE.fields)?;
     let secret = reader.field(&fields, "secret", object_name);
     let config_map = reader.field(&fields, "configMap", object_name);
     let key = reader.field(&fields, "key", |reader, value| {
@@ -310,8 +318,7 @@ fn pair(
     shape: &'static shape::Shape,
     (first, second): (&'static str, &'static str),
 ) -> Option<(Reference, Reference)> {
-    refuse_value(reader, value)?;
-    let fields = reader.mapping(value, shape.fields)?;
+    let fields = mapping(reader, value, shape.fields)?;
     let left = reader.field(&fields, first, public);
     let right = reader.field(&fields, second, secret);
     for (name, field) in [(first, &left), (second, &right)] {
@@ -363,7 +370,7 @@ fn refuse_modes<T>(reader: &mut Reader<'_>, at: Span, label: &str, help: &str) -
 }
 
 fn identity(reader: &mut Reader<'_>, value: Value<'_>) -> Option<Identity> {
-    let fields = reader.mapping(value, shape::POD_IDENTITY.fields)?;
+    let fields = mapping(reader, value, shape::POD_IDENTITY.fields)?;
     let provider = reader.field(&fields, "provider", Reader::text);
     let region = reader.field(&fields, "region", Reader::text);
     let role_arn = reader.field(&fields, "roleArn", Reader::text);

@@ -1,6 +1,6 @@
 //! The spec as it was written: every field, where it stands, and whether it is right by itself.
 //!
-//! This is the wire form of `bullmq-keda/v1`. It knows which fields there are and what each takes; it fills in nothing. What
+//! This is the wire form of `bullmq-keda/v1`. It knows which fields there are ([`shape`]) and what each takes; it fills in nothing. What
 //! fields mean together, and what is used where none is given, is decided in [`crate::workload`].
 
 mod authentication;
@@ -237,16 +237,22 @@ fn target_version(
     version
 }
 
+fn get<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
+    let Kind::Mapping(entries) = &node.kind else {
+        return None;
+    };
+    let entry = entries.iter().find(|(key, _)| key.text() == Some(name));
+    entry.map(|(_, value)| value.as_ref())
+}
+
+/// Whether a document says that it is a spec of this version.
+pub fn is_one(document: &Node) -> bool {
+    get(document, "apiVersion").and_then(Node::text) == Some(API_VERSION)
+}
+
 /// The files that a document names as templates, as they are written. The document need not be a right spec.
 pub fn templates(document: &Node) -> Vec<&str> {
-    fn get<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
-        let Kind::Mapping(entries) = &node.kind else {
-            return None;
-        };
-        let entry = entries.iter().find(|(key, _)| key.text() == Some(name));
-        entry.map(|(_, value)| value.as_ref())
-    }
-    if get(document, "apiVersion").and_then(Node::text) != Some(API_VERSION) {
+    if !is_one(document) {
         return Vec::new();
     }
     let workers = match get(document, "workers").map(|workers| &workers.kind) {
