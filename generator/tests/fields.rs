@@ -6,6 +6,7 @@ use std::path::Path;
 use bullmq_keda::document::{self, Dialect};
 use bullmq_keda::kinds::faults;
 use bullmq_keda::{Error, Input, generate};
+use proptest::prelude::*;
 use serde::Deserialize as _;
 use serde_yaml::Value;
 
@@ -360,6 +361,61 @@ fn a_template_is_embedded_as_it_is_in_its_own_order() {
         "name: wake",
     ] {
         assert!(!yaml.contains(text), "{text} in\n{yaml}");
+    }
+}
+
+/// A spec with every field of its own kind of danger.
+fn rich() -> String {
+    spec(
+        "headers: {X-Scope-OrgID: shop}\nauthentication: {basic: {username: {configMap: c, key: u}, password: {secret: s, key: p}}, ca: {secret: s, key: c}}",
+        "keda: {version: \"2.20\"}\nkubernetes: {version: \"1.34\"}",
+        "target: {kind: Job, template: job.yaml}\nlabels: {a: b}\nrateLimit: 100/1m\njob: {mean: 2s}\noverrides: {spec: {pollingInterval: 5, triggers: null}}",
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(192) })]
+
+    #[test]
+    fn no_mangled_spec_or_template_makes_it_panic(
+        in_template in any::<bool>(),
+        from in 0_usize..1200,
+        length in 0_usize..40,
+        patch in r#"[-\[\]{}:,#&*!|>'"%@`\n\r\t <~0-9a-z\u{feff}]{0,12}"#,
+    ) {
+        let (mut spec, mut template) = (rich(), JOB.to_owned());
+        let mangled = if in_template { &mut template } else { &mut spec };
+        let from = from % mangled.len();
+        let to = (from + length).min(mangled.len());
+        mangled.replace_range(from..to, &patch);
+        let inputs = vec![input("shop/spec.yaml", &spec), input("shop/job.yaml", &template)];
+        if let Err(Error::Invalid { problems, sources }) = generate(inputs) {
+            prop_assert!(!bullmq_keda::report::text(&problems, &sources, "nothing was written", true).is_empty());
+        }
+    }
+
+    #[test]
+    fn whatever_a_template_says_is_what_kubernetes_reads(
+        texts in proptest::collection::vec(any::<String>().prop_filter("YAML has none", |text| {
+            text.chars().all(|c| matches!(c, '\t' | '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..))
+        }), 1..6),
+        number in any::<i64>(),
+        fraction in -1.0e6..1.0e6_f64,
+    ) {
+        let args: Vec<String> = texts.iter().map(|text| serde_json::to_string(text).unwrap()).collect();
+        let args = args.join(", ");
+        let template = format!(
+            "{{spec: {{terminationGracePeriodSeconds: {number}, containers: [{{name: a, args: [{args}], resources: {{limits: {{cpu: {fraction:.3}}}}}}}]}}}}"
+        );
+        let spec = spec("", "", "target: {kind: Job, template: job.yaml}");
+        let yaml = generate(vec![input("spec.yaml", &spec), input("job.yaml", &template)]).unwrap();
+        let object = serde_yaml::Deserializer::from_str(&yaml).map(Value::deserialize).next().unwrap().unwrap();
+        let pods = &object["spec"]["jobTargetRef"]["template"]["spec"];
+        let read: Vec<&str> = pods["containers"][0]["args"].as_sequence().unwrap().iter().filter_map(Value::as_str).collect();
+        prop_assert_eq!(read, texts.iter().map(String::as_str).collect::<Vec<_>>());
+        prop_assert_eq!(pods["terminationGracePeriodSeconds"].as_i64(), Some(number));
+        let cpu = pods["containers"][0]["resources"]["limits"]["cpu"].as_f64();
+        prop_assert_eq!(cpu, format!("{fraction:.3}").parse::<f64>().ok());
     }
 }
 
