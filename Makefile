@@ -32,6 +32,9 @@ docs: rust ## writes the generated documentation anew
 	cargo run --quiet --locked -p bullmq-vocabulary --example metrics-markdown > exporter/METRICS.md.new \
 	  || { rm -f exporter/METRICS.md.new; exit 1; }
 	mv exporter/METRICS.md.new exporter/METRICS.md
+	cargo run --quiet --locked -p bullmq-keda -- schema > generator/spec.schema.json.new \
+	  || { rm -f generator/spec.schema.json.new; exit 1; }
+	mv generator/spec.schema.json.new generator/spec.schema.json
 
 # Each is compared with what is committed by a test; look at the difference before you commit it.
 examples: tools build ## writes what the examples show anew

@@ -116,6 +116,12 @@ rules! {
         SpecWrongType = "spec/wrong-type",
         /// A version of the spec that is not known.
         ApiVersionUnknown = "api-version/unknown",
+        /// A version of KEDA or Kubernetes that is not one.
+        VersionUnreadable = "version/unreadable",
+        /// A version of KEDA or Kubernetes for which nothing safe can be written.
+        VersionTooOld = "version/too-old",
+        /// A field that needs something that the version of KEDA lacks.
+        VersionLacksFeature = "version/lacks-feature",
         /// A text with a NUL character.
         TextNul = "text/nul",
         /// A duration that is not in the written form.
@@ -144,6 +150,24 @@ rules! {
         HorizonsNone = "horizons/none",
         /// Horizons that do not rise.
         HorizonsNotRising = "horizons/not-rising",
+        /// More than one way to authenticate, or none.
+        AuthenticationOneWay = "authentication/one-way",
+        /// A secret that stands in the spec itself.
+        AuthenticationByValue = "authentication/by-value",
+        /// A reference that leads to no value that KEDA can read.
+        AuthenticationReference = "authentication/reference",
+        /// A certificate of a private authority that KEDA would not use.
+        AuthenticationCaAlone = "authentication/ca-alone",
+        /// Modes that do not fit what is given beside them.
+        AuthenticationModes = "authentication/modes",
+        /// An identity of a pod that KEDA cannot use for Prometheus.
+        AuthenticationPodIdentity = "authentication/pod-identity",
+        /// A header with a secret in it.
+        HeadersSecret = "headers/secret",
+        /// A header that KEDA cannot send.
+        HeadersInvalid = "headers/invalid",
+        /// A parameter that KEDA cannot send, or sets itself.
+        QueryParametersInvalid = "query-parameters/invalid",
         /// A spec without a worker.
         WorkersNone = "workers/none",
         /// A worker's name that Kubernetes refuses.
@@ -164,6 +188,16 @@ rules! {
         TargetApiVersionMissing = "target/api-version-missing",
         /// Two workers that scale the same target.
         TargetDuplicate = "target/duplicate",
+        /// A field of `target` that the kind does not take.
+        TargetFieldUnused = "target/field-unused",
+        /// A template's file that is not there.
+        TemplateNotFound = "template/not-found",
+        /// A template's file that holds no Job.
+        TemplateNotAJob = "template/not-a-job",
+        /// A value that readers of YAML take for different things.
+        TemplateAmbiguousValue = "template/ambiguous-value",
+        /// Pods that would start again for ever.
+        TemplateRestartPolicy = "template/restart-policy",
         /// A worker without a queue.
         QueuesNone = "queues/none",
         /// A worker whose queues may all be missing.
@@ -194,8 +228,26 @@ rules! {
         OnMetricsLossUnknown = "on-metrics-loss/unknown",
         /// A fallback outside the worker's own bounds.
         OnMetricsLossReplicas = "on-metrics-loss/replicas",
+        /// A fallback for Jobs, which KEDA does not know.
+        OnMetricsLossJob = "on-metrics-loss/job",
         /// A quiet time that is too short to tell quiet from a stalled job.
         IdleAfterTooShort = "idle-after/too-short",
+        /// A rate that is not readable.
+        RateLimitUnreadable = "rate-limit/unreadable",
+        /// A rate beside a number of jobs for each replica.
+        RateLimitJobsPerReplica = "rate-limit/jobs-per-replica",
+        /// A label that Kubernetes refuses, or that KEDA sets.
+        LabelsInvalid = "labels/invalid",
+        /// An annotation that Kubernetes refuses.
+        AnnotationsInvalid = "annotations/invalid",
+        /// An override of a field that KEDA does not know.
+        OverridesUnknownField = "overrides/unknown-field",
+        /// An override with a value of another kind than KEDA takes.
+        OverridesWrongType = "overrides/wrong-type",
+        /// An override of what the spec itself says.
+        OverridesOfTheSpec = "overrides/of-the-spec",
+        /// An override that undoes what keeps a manifest safe.
+        OverridesUnsafe = "overrides/unsafe",
         /// A query too long for an HTTP GET.
         QueryTooLong = "query/too-long",
     }

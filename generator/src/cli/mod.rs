@@ -7,6 +7,7 @@ mod generate;
 mod input;
 mod lint;
 mod man;
+mod schema;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -62,6 +63,7 @@ enum Verb {
     Lint(lint::Args),
     Completions(completions::Args),
     Man(man::Args),
+    Schema(schema::Args),
 }
 
 /// How a run ended.
@@ -117,6 +119,7 @@ pub fn run(
             Verb::Lint(args) => lint::run(&args, streams),
             Verb::Completions(args) => completions::run(&args, streams),
             Verb::Man(args) => man::run(&args, streams),
+            Verb::Schema(schema::Args {}) => schema::run(streams),
         },
         Err(error) => tell_usage(&error, streams),
     }

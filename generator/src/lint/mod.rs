@@ -31,7 +31,8 @@ use std::rc::Rc;
 use crate::Input;
 use crate::document::{self, Dialect, Documents, Node};
 use crate::problem::{self, Problem, Rule, Severity, Source, Span};
-use crate::{output, plan, spec, workload as workloads};
+use crate::workload::Files;
+use crate::{output, plan, spec};
 use object::{Kind, Object, entries, get, items, text};
 use set::{JobTime, Set};
 
@@ -124,6 +125,7 @@ pub fn lint(inputs: Vec<(Input, Origin)>, options: &Options) -> Report {
     let mut problems = Vec::new();
     let mut sources = Vec::new();
     let mut documents = Vec::new();
+    let mut origins = Vec::new();
     let mut specs = Vec::new();
     let mut spec_names = Vec::new();
     for (index, (input, origin)) in inputs.into_iter().enumerate() {
@@ -132,7 +134,7 @@ pub fn lint(inputs: Vec<(Input, Origin)>, options: &Options) -> Report {
             None => document::read(&text, index, Dialect::MANIFESTS),
             Some(problem) => problem.into(),
         };
-        templates(&text, index, &mut read);
+        braces(&text, index, &mut read);
         problems.append(&mut read.problems);
         sources.push(Source {
             name: input.name,
@@ -147,18 +149,30 @@ pub fn lint(inputs: Vec<(Input, Origin)>, options: &Options) -> Report {
         if specs.len() > before {
             spec_names.push(input.short_name);
         }
-        documents.push((read.roots, origin));
+        documents.push(read);
+        origins.push(origin);
     }
-    let (jobs, generated) = generated(&specs, &spec_names, sources.len(), &mut problems);
+    let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
+    let files = Files {
+        names: &names,
+        documents: &documents,
+    };
+    let templates = files.templates();
+    let (jobs, generated) = generated(&specs, &files, &spec_names, &mut problems);
     if let Some(source) = generated {
-        let read = document::read(&source.text, sources.len(), Dialect::MANIFESTS);
-        problems.extend(read.problems);
-        documents.push((read.roots, Origin::Named));
+        let mut read = document::read(&source.text, sources.len(), Dialect::MANIFESTS);
+        problems.append(&mut read.problems);
+        documents.push(read);
+        origins.push(Origin::Named);
         sources.push(source);
     }
     let mut objects = Vec::new();
-    for (roots, origin) in &documents {
-        for root in roots.iter().filter(|root| !is_spec(root)) {
+    for (index, (read, origin)) in documents.iter().zip(&origins).enumerate() {
+        // What is in a template is checked where it is used.
+        if templates.contains(&index) {
+            continue;
+        }
+        for root in read.roots.iter().filter(|root| !is_spec(root)) {
             collect(root, *origin, &mut objects, &mut problems);
         }
     }
@@ -220,7 +234,7 @@ fn checked(object: &Object<'_>) -> Checked {
 
 /// Tells of a template in place of what the parser makes of it: text in double braces is no YAML, or a mapping that has a mapping for its
 /// key.
-fn templates(text: &str, source: usize, read: &mut Documents) {
+fn braces(text: &str, source: usize, read: &mut Documents) {
     let Some(start) = text.find("{{") else {
         return;
     };
@@ -266,8 +280,8 @@ fn is_spec(root: &Node) -> bool {
 /// Checks the specs as `generate` does, and generates their manifests if nothing is wrong with any.
 fn generated(
     roots: &[Rc<Node>],
+    files: &Files<'_>,
     names: &[String],
-    source: usize,
     problems: &mut Vec<Problem>,
 ) -> (Vec<JobTime>, Option<Source>) {
     let mut found = Vec::new();
@@ -275,9 +289,8 @@ fn generated(
         .iter()
         .filter_map(|root| spec::read(root, &mut found))
         .collect();
-    let workloads = workloads::check(&specs, &mut found);
+    let workloads = crate::checked(&specs, files, &mut found);
     let plans: Vec<_> = workloads.iter().map(plan::plan).collect();
-    found.extend(plans.iter().filter_map(plan::too_long));
     let jobs = workloads
         .iter()
         .filter_map(|workload| {
@@ -308,7 +321,7 @@ fn generated(
         Ok(text) => (jobs, Some(Source { name, text })),
         // A fault of the program, which `generate` tells.
         Err(error) => {
-            let at = roots.first().map_or(start(source), |root| root.span);
+            let at = roots.first().map_or(start(0), |root| root.span);
             problems.push(Problem::new(
                 Rule::ManifestNotAnObject,
                 at,
