@@ -291,8 +291,10 @@ fn generated(
         .collect();
     let workloads = crate::checked(&specs, files, &mut found);
     let plans: Vec<_> = workloads.iter().map(plan::plan).collect();
+    // A Job ends by itself, however long it takes.
     let jobs = workloads
         .iter()
+        .filter(|workload| workload.template.is_none())
         .filter_map(|workload| {
             Some(JobTime {
                 target_kind: workload.target.kind.clone(),
