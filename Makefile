@@ -1,8 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools rust build demo test lint docs install clean
+.PHONY: help tools rust build demo test lint docs conformance conformance-update install clean
 
 help: ## lists the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 tools: ## installs what the tests and the demo need, as packages; says first what
 	@sh tests/tools.sh
@@ -30,6 +30,13 @@ docs: rust ## writes the generated documentation anew
 	cargo run --quiet --locked -p bullmq-vocabulary --example metrics-markdown > exporter/METRICS.md.new \
 	  || { rm -f exporter/METRICS.md.new; exit 1; }
 	mv exporter/METRICS.md.new exporter/METRICS.md
+
+# KEDA and Kubernetes are large, so neither of these is part of the gate: tests/conformance/README.md.
+conformance: ## asks KEDA's own code again and compares with what is committed; needs Go, and minutes
+	@sh tests/conformance/run.sh compare
+
+conformance-update: ## asks KEDA's own code again and writes the vectors and the linter's tables
+	@sh tests/conformance/run.sh update
 
 install: rust ## installs both programs with cargo
 	cargo install --locked --path exporter
