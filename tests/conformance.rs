@@ -97,13 +97,29 @@ fn answers_to<'c>(trigger: &Trigger, cases: &'c [Value]) -> Vec<&'c Value> {
 #[test]
 fn all_vectors_and_tables_are_of_one_version_of_keda() -> Result<()> {
     let keda = "github.com/kedacore/keda/v2";
-    for name in ["results", "metadata", "decisions", "fallback", "admission"] {
+    let module = read_to_string(repository().join("tests/conformance/go.mod"))?;
+    let version = module
+        .lines()
+        .find_map(|line| line.trim().strip_prefix(keda)?.strip_prefix(' '))
+        .context("go.mod requires no KEDA")?;
+    for name in [
+        "results",
+        "metadata",
+        "decisions",
+        "fallback",
+        "jobs",
+        "admission",
+    ] {
         let file = json(&format!("tests/conformance/vectors/{name}.json"))?;
-        assert_eq!(file["sources"][keda], "v2.20.2", "{name}");
+        assert_eq!(file["sources"][keda], version, "{name}");
     }
     for name in ["fields", "trigger-keys"] {
         let file = json(&format!("generator/src/lint/tables/{name}.json"))?;
-        assert_eq!(file["sources"]["keda"], format!("{keda} v2.20.2"), "{name}");
+        assert_eq!(
+            file["sources"]["keda"],
+            format!("{keda} {version}"),
+            "{name}"
+        );
     }
     Ok(())
 }
@@ -471,5 +487,52 @@ fn the_table_of_fields_says_what_kedas_crd_says() -> Result<()> {
         field("core.ContainerPort", "protocol").get("required"),
         None
     );
+    Ok(())
+}
+
+#[test]
+fn the_reasons_that_the_page_of_the_spec_gives_are_kedas() -> Result<()> {
+    let page = read_to_string(repository().join("generator/SPEC.md"))?;
+    let metadata = cases("metadata")?;
+    let admission = cases("admission")?;
+    let outcome = |name: &str| -> Result<Value> { Ok(case(&metadata, name)?["outcome"].clone()) };
+    let starts = |name: &str, start: &str| -> Result<bool> {
+        let request = outcome(name)?["request"].clone();
+        Ok(request.as_str().context("request")?.starts_with(start))
+    };
+
+    assert!(page.contains("KEDA would ask `//api/v1/query`."));
+    assert!(starts(
+        "serverAddress with a slash at its end",
+        "//api/v1/query?"
+    )?);
+    assert!(page.contains("KEDA appends `/api/v1/query` itself."));
+    assert!(starts(
+        "serverAddress with the API's path",
+        "/api/v1/query/api/v1/query?"
+    )?);
+    assert!(page.contains("KEDA appends `/api/v1/query` to the address as it stands."));
+    assert!(starts(
+        "serverAddress with a query",
+        "/?tenant=a/api/v1/query?"
+    )?);
+    assert!(page.contains("A path prefix (Mimir, Thanos) stays"));
+    assert!(starts(
+        "serverAddress with a path",
+        "/prometheus/api/v1/query?"
+    )?);
+
+    assert!(page.contains("refuses more than 63 characters: at most 54."));
+    let refused =
+        |name: &str| -> Result<bool> { Ok(case(&admission, name)?.get("refused").is_some()) };
+    assert!(!refused("a name of 54 characters")?);
+    assert!(refused("a name of 55 characters")?);
+
+    assert!(page.contains("From 0.001 to 1000000000, with at most three decimals"));
+    assert!(outcome("threshold 0.001")?.get("refusedHPA").is_none());
+    assert!(outcome("threshold 0.0004")?.get("refusedHPA").is_some());
+
+    assert!(page.contains("KEDA refuses a second ScaledObject for one target."));
+    assert!(refused("another ScaledObject of the same target")?);
     Ok(())
 }
