@@ -359,10 +359,27 @@ fn strangers(types: &Value, typ: &str, value: &Value, path: &str, found: &mut Ve
     } else if let Some(fields) = types[typ].as_object() {
         for (name, value) in value.as_object().into_iter().flatten() {
             let path = format!("{path}.{name}");
-            match fields.get(name).and_then(|field| field["type"].as_str()) {
-                Some(typ) => strangers(types, typ, value, &path, found),
-                None => found.push(path),
+            let Some(field) = fields.get(name) else {
+                found.push(path);
+                continue;
+            };
+            let outside = value.as_f64().is_some_and(|number| {
+                field["minimum"]
+                    .as_f64()
+                    .is_some_and(|least| number < least)
+                    || field["maximum"].as_f64().is_some_and(|most| number > most)
+            });
+            let allowed = field["enum"].as_array();
+            if outside || (value.is_string() && allowed.is_some_and(|all| !all.contains(value))) {
+                found.push(format!("{path} cannot be {value}"));
             }
+            strangers(
+                types,
+                field["type"].as_str().unwrap_or_default(),
+                value,
+                &path,
+                found,
+            );
         }
         for (name, field) in fields {
             if field["required"] == true && value.get(name).is_none() {
@@ -406,7 +423,10 @@ fn the_table_of_fields_knows_every_generated_field_and_closes_over_its_own_types
         );
     }
     // The other way: what is wrong is found.
-    let wrong = serde_json::json!({"spec": {"minReplicas": 1, "triggers": [{"type": 5}]}});
+    let wrong = serde_json::json!({"spec": {
+        "minReplicas": 1, "maxReplicaCount": 0, "triggers": [{"type": 5}],
+        "fallback": {"failureThreshold": 3, "replicas": 1, "behavior": "hold"},
+    }});
     let mut found = Vec::new();
     strangers(
         types,
@@ -418,6 +438,8 @@ fn the_table_of_fields_knows_every_generated_field_and_closes_over_its_own_types
     assert_eq!(
         found,
         [
+            ".spec.fallback.behavior cannot be \"hold\"",
+            ".spec.maxReplicaCount cannot be 0",
             ".spec.minReplicas",
             ".spec.triggers[].type is no string",
             ".spec.triggers[].metadata is missing",
