@@ -4,6 +4,7 @@
 //! started: past this module there is no wrong configuration.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use tracing::info;
 
 use crate::build_info;
 use crate::collect;
+use crate::http::{CurrentWebConfig, OTHER_PAGES, Paths};
 use crate::logging::{Format, Level};
 use crate::queue_filter::{Glob, QueueFilter};
 
@@ -102,6 +104,32 @@ struct Flags {
     #[arg(long = "web.listen-address", value_name = "ADDRESS", env = "BULLMQ_EXPORTER_WEB_LISTEN_ADDRESS", default_value_t = format!("[::]:{DEFAULT_PORT}"))]
     web_listen_address: String,
 
+    /// Path of the metrics
+    #[arg(
+        long = "web.telemetry-path",
+        value_name = "PATH",
+        env = "BULLMQ_EXPORTER_WEB_TELEMETRY_PATH",
+        default_value = "/metrics"
+    )]
+    web_telemetry_path: String,
+
+    /// Prefix of every path, for a proxy that passes it on
+    #[arg(
+        long = "web.route-prefix",
+        value_name = "PATH",
+        env = "BULLMQ_EXPORTER_WEB_ROUTE_PREFIX",
+        default_value = "/"
+    )]
+    web_route_prefix: String,
+
+    /// File with TLS, users and headers, in the format of Prometheus' exporters; read anew when it changes
+    #[arg(
+        long = "web.config.file",
+        value_name = "FILE",
+        env = "BULLMQ_EXPORTER_WEB_CONFIG_FILE"
+    )]
+    web_config_file: Option<PathBuf>,
+
     /// How much to log
     #[arg(
         long = "log.level",
@@ -157,6 +185,10 @@ pub struct Config {
     pub scrape_timeout: Duration,
     /// Where to serve, `host:port` or `:port`.
     pub listen_address: String,
+    /// Where the pages are.
+    pub paths: Paths,
+    /// TLS, users and headers.
+    pub web_config: CurrentWebConfig,
     /// How much to log.
     pub log_level: Level,
     /// How to log.
@@ -291,6 +323,9 @@ impl Flags {
             redis_address,
             scrape_timeout: *self.scrape_timeout,
             listen_address: check_listen_address(self.web_listen_address)?,
+            paths: paths(&self.web_route_prefix, &self.web_telemetry_path)?,
+            web_config: CurrentWebConfig::read(self.web_config_file.as_deref())
+                .map_err(|error| format!("--web.config.file: {error:#}"))?,
             log_level: self.log_level,
             log_format: self.log_format,
         })
@@ -384,6 +419,36 @@ fn check_listen_address(address: String) -> Result<String, Sentence> {
     Err(format!(
         "--web.listen-address '{address}': write host:port, [address]:port or :port, for example :{DEFAULT_PORT}"
     ))
+}
+
+/// Where the pages are, if the paths are such as clients ask for and do not hide each other.
+fn paths(prefix: &str, telemetry: &str) -> Result<Paths, Sentence> {
+    let wrong = |flag: &str, path: &str, why: &str| {
+        Err(format!(
+            "{flag} '{path}': {why}; write for example /metrics"
+        ))
+    };
+    for (flag, path) in [
+        ("--web.route-prefix", prefix),
+        ("--web.telemetry-path", telemetry),
+    ] {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+        if !path.starts_with('/') {
+            return wrong(flag, path, "a path begins with a slash");
+        }
+        if !path.bytes().all(plain) {
+            let why = "a path has letters, digits and / - . _ ~";
+            return wrong(flag, path, why);
+        }
+    }
+    if OTHER_PAGES.contains(&telemetry) {
+        let why = "another page stands there";
+        return wrong("--web.telemetry-path", telemetry, why);
+    }
+    Ok(Paths {
+        prefix: prefix.trim_end_matches('/').to_owned(),
+        telemetry: telemetry.to_owned(),
+    })
 }
 
 fn open(url: &str, from: &str) -> Result<(redis::Client, String), Sentence> {

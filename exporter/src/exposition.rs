@@ -1,31 +1,79 @@
-//! A snapshot as Prometheus' text format, version 0.0.4.
+//! A snapshot as text: Prometheus' format, version 0.0.4, or OpenMetrics, version 1.0.0.
 //!
 //! Written straight from the snapshot, family by family: a registry of gauges would have to be filled and emptied in every scrape,
 //! and would still serve queues that are gone. Every name comes from the vocabulary.
 //!
-//! Format: <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>.
+//! Formats: <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format> and
+//! <https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md>.
 
 use std::fmt::{self, Display, Write};
 use std::time::Duration;
 
-use bullmq_vocabulary::{JobState, Metric, label, metric, prometheus_duration};
+use bullmq_vocabulary::{JobState, Kind, Metric, label, metric, prometheus_duration};
 
 use crate::model::{GroupStatus, QueueReading, QueueSnapshot, Snapshot, Workers};
 
-/// The content type of what [`write()`] makes.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// A text format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus' own, version 0.0.4.
+    #[default]
+    Text,
+    /// OpenMetrics, version 1.0.0. A counter's family has its name without `_total`, and the text has an end that a reader looks for:
+    /// one that was cut off is refused.
+    OpenMetrics,
+}
 
-/// Appends every series of the snapshots.
+impl Format {
+    /// The content type.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+
+    /// What stands at the end of a whole exposition.
+    pub const fn end(self) -> &'static str {
+        match self {
+            Self::Text => "",
+            Self::OpenMetrics => "# EOF\n",
+        }
+    }
+
+    /// Writes the lines above the samples of a metric.
+    ///
+    /// # Errors
+    /// When `out` refuses to be written to; a `String` never does.
+    pub fn write_head(
+        self,
+        out: &mut impl Write,
+        name: &str,
+        kind: &str,
+        help: &str,
+    ) -> fmt::Result {
+        let family = match self {
+            Self::OpenMetrics if kind == Kind::Counter.as_str() => {
+                name.strip_suffix("_total").unwrap_or(name)
+            }
+            Self::Text | Self::OpenMetrics => name,
+        };
+        writeln!(out, "# HELP {family} {help}\n# TYPE {family} {kind}")
+    }
+}
+
+/// Appends every series of the snapshots, without the end of the whole exposition.
 ///
 /// # Errors
 /// When `out` refuses to be written to; a `String` never does.
-pub fn write(snapshots: &[&Snapshot], out: &mut impl Write) -> fmt::Result {
+pub fn write(snapshots: &[&Snapshot], format: Format, out: &mut impl Write) -> fmt::Result {
     let servers: Vec<Server<'_>> = snapshots
         .iter()
         .map(|snapshot| Server::of(snapshot))
         .collect::<Result<_, _>>()?;
     let mut page = Page {
         servers: &servers,
+        format,
         out,
     };
 
@@ -93,6 +141,7 @@ type WriteSample<'w> = dyn FnMut(&str, &str, &dyn Display) -> fmt::Result + 'w;
 
 struct Page<'a, W> {
     servers: &'a [Server<'a>],
+    format: Format,
     out: &'a mut W,
 }
 
@@ -251,8 +300,8 @@ impl<W: Write> Page<'_, W> {
             samples(server, &mut |labels, more, value| {
                 if !headed {
                     headed = true;
-                    writeln!(self.out, "# HELP {name} {help}")?;
-                    writeln!(self.out, "# TYPE {name} {}", kind.as_str())?;
+                    self.format
+                        .write_head(self.out, name, kind.as_str(), help)?;
                 }
                 writeln!(self.out, "{name}{{{labels}{more}}} {value}")
             })?;

@@ -13,16 +13,19 @@ pub mod model;
 pub mod queue_filter;
 mod redis;
 pub mod self_metrics;
+pub mod yaml_file;
 
 use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::Result;
+use sd_notify::NotifyState;
 use tokio::time::Instant;
 use tracing::info;
 
 use crate::collect::Collector;
 use crate::config::Config;
+use crate::exposition::Format;
 use crate::http::Site;
 use crate::self_metrics::SelfMetrics;
 
@@ -33,6 +36,8 @@ fn site(config: Config) -> Result<Site> {
         collectors: vec![Arc::new(collector)],
         self_metrics,
         scrape_timeout: config.scrape_timeout,
+        paths: config.paths,
+        web_config: config.web_config,
     })
 }
 
@@ -48,6 +53,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         let collector = Arc::clone(collector);
         tokio::spawn(async move { collector.keep_discovering().await });
     }
+    let following = Arc::clone(&site);
+    tokio::spawn(async move { following.web_config.follow().await });
+    // Under systemd: others may be started that depend on this. Elsewhere there is nobody to be told.
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
     http::serve(listener, site, shutdown).await;
     info!("stopped");
     Ok(())
@@ -65,7 +74,7 @@ pub async fn run_once(config: Config, out: &mut impl Write) -> Result<bool> {
         let _ = tokio::time::timeout_at(deadline, collector.discover()).await;
     }
     let exposition = site
-        .exposition(Instant::now() + site.scrape_timeout)
+        .exposition(Instant::now() + site.scrape_timeout, Format::Text)
         .await?;
     out.write_all(exposition.text.as_bytes())?;
     out.flush()?;

@@ -1,11 +1,13 @@
 //! The exporter on itself: what it was built from, its process, and the errors that it met.
 
-use anyhow::{Context as _, Result};
-use bullmq_vocabulary::{Metric, metric};
+use anyhow::{Context as _, Result, bail};
+use bullmq_vocabulary::{Kind, Metric, metric};
 use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricType;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::build_info;
+use crate::exposition::Format;
 use crate::model::ErrorCause;
 
 /// The metrics that are kept between scrapes. Everything about queues is read anew in each scrape and is not kept here.
@@ -48,14 +50,40 @@ impl SelfMetrics {
             .inc();
     }
 
-    /// Appends the metrics in Prometheus' text format.
+    /// Appends the metrics as text.
     ///
     /// # Errors
     /// When a collector fails.
-    pub fn write(&self, text: &mut String) -> Result<()> {
-        TextEncoder::new()
-            .encode_utf8(&self.registry.gather(), text)
-            .context("the exporter's own metrics")
+    pub fn write(&self, format: Format, text: &mut String) -> Result<()> {
+        let families = self.registry.gather();
+        let own = "the exporter's own metrics";
+        match format {
+            Format::Text => TextEncoder::new().encode_utf8(&families, text).context(own),
+            // The crate knows no OpenMetrics. Its samples are the same; only the names of counters' families differ.
+            Format::OpenMetrics => {
+                let mut samples = String::new();
+                for family in families {
+                    let (name, help) = (family.name(), family.help());
+                    let kind = match family.get_field_type() {
+                        MetricType::COUNTER => Kind::Counter,
+                        MetricType::GAUGE => Kind::Gauge,
+                        MetricType::SUMMARY | MetricType::UNTYPED | MetricType::HISTOGRAM => {
+                            bail!("{own}: {name} is neither a counter nor a gauge")
+                        }
+                    };
+                    format.write_head(text, name, kind.as_str(), help)?;
+                    samples.clear();
+                    TextEncoder::new()
+                        .encode_utf8(std::slice::from_ref(&family), &mut samples)
+                        .context(own)?;
+                    for sample in samples.lines().filter(|line| !line.starts_with('#')) {
+                        text.push_str(sample);
+                        text.push('\n');
+                    }
+                }
+                Ok(())
+            }
+        }
     }
 }
 

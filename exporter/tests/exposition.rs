@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bullmq_exporter::exposition;
+use bullmq_exporter::exposition::{self, Format};
 use bullmq_exporter::model::{
     Discovery, Flavor, GroupCounts, GroupStatus, JobCounts, QueueId, QueueReading, QueueSnapshot,
     RateLimit, RedisFacts, Schedulers, Snapshot, Workers,
@@ -31,9 +31,13 @@ fn snapshot(queues: Vec<(QueueId, QueueReading)>) -> Snapshot {
 }
 
 fn text(snapshots: &[&Snapshot]) -> String {
+    text_in(Format::Text, snapshots)
+}
+
+fn text_in(format: Format, snapshots: &[&Snapshot]) -> String {
     let mut out = String::new();
     assert!(
-        exposition::write(snapshots, &mut out).is_ok(),
+        exposition::write(snapshots, format, &mut out).is_ok(),
         "a String takes everything"
     );
     out
@@ -46,6 +50,28 @@ fn samples(snapshot: &Snapshot) -> Vec<String> {
         .filter(|line| !line.starts_with('#'))
         .map(str::to_owned)
         .collect()
+}
+
+#[test]
+fn openmetrics_has_the_same_samples_and_names_the_family_of_a_counter_without_its_ending() {
+    let read = QueueSnapshot {
+        added: Some(12),
+        ..QueueSnapshot::default()
+    };
+    let snapshot = snapshot(vec![(queue("email"), QueueReading::Read(Arc::new(read)))]);
+    let (text, openmetrics) = (
+        text(&[&snapshot]),
+        text_in(Format::OpenMetrics, &[&snapshot]),
+    );
+    assert!(text.contains("# TYPE bullmq_job_added_total counter\n"));
+    let as_text = openmetrics
+        .replace(
+            "# TYPE bullmq_job_added counter",
+            "# TYPE bullmq_job_added_total counter",
+        )
+        .replace("# HELP bullmq_job_added ", "# HELP bullmq_job_added_total ");
+    assert_ne!(openmetrics, as_text);
+    assert_eq!(as_text, text);
 }
 
 #[test]

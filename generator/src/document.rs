@@ -15,12 +15,41 @@ use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle};
 
 use crate::problem::{Problem, Rule, Source, Span};
 
-/// The largest input in bytes. A spec of a thousand workers takes about 200 kB; more is a file of another kind.
-pub const MAX_BYTES: usize = 1 << 20;
-/// The most nodes of an input, every use of an alias counted in full, so that aliases of aliases cannot fill the memory.
-pub const MAX_NODES: usize = 100_000;
-/// How deep an input may nest. The deepest field of a spec lies six levels down.
-pub const MAX_DEPTH: usize = 16;
+/// What an input may be: its bounds, and whether it may have tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dialect {
+    /// What an input of this kind is called in a sentence, such as `a spec`.
+    pub name: &'static str,
+    /// The largest input in bytes.
+    pub max_bytes: usize,
+    /// The most nodes of an input, every use of an alias counted in full, so that aliases of aliases cannot fill the memory.
+    pub max_nodes: usize,
+    /// How deep an input may nest.
+    pub max_depth: usize,
+    /// Whether tags are read over. If not, they are told.
+    pub tags: bool,
+}
+
+impl Dialect {
+    /// A spec of workers. One of a thousand workers takes about 200 kB and its deepest field lies six levels down; more is a file of
+    /// another kind.
+    pub const SPEC: Self = Self {
+        name: "a spec",
+        max_bytes: 1 << 20,
+        max_nodes: 100_000,
+        max_depth: 16,
+        tags: false,
+    };
+    /// Manifests of Kubernetes. A whole rendered chart of charts takes a few MB, and the schema in a `CustomResourceDefinition`, the
+    /// deepest object that charts render, stays below 64 levels.
+    pub const MANIFESTS: Self = Self {
+        name: "manifests",
+        max_bytes: 32 << 20,
+        max_nodes: 4_000_000,
+        max_depth: 64,
+        tags: true,
+    };
+}
 
 /// One value of a YAML document.
 #[derive(Debug)]
@@ -68,10 +97,10 @@ impl From<Problem> for Documents {
 }
 
 /// Reads all documents of one input. `source` is its index, which every place names.
-pub fn read(text: &str, source: usize) -> Documents {
-    let mut builder = Builder::default();
+pub fn read(text: &str, source: usize, dialect: Dialect) -> Documents {
+    let mut builder = Builder::new(dialect);
     let end = text.len();
-    if end > MAX_BYTES {
+    if end > dialect.max_bytes {
         let start = Span {
             source,
             start: 0,
@@ -80,16 +109,16 @@ pub fn read(text: &str, source: usize) -> Documents {
         builder.refuse(Problem::new(
             Rule::YamlBounds,
             start,
-            format!("the input is larger than {MAX_BYTES} bytes"),
+            format!("the input is larger than {} bytes", dialect.max_bytes),
             format!("{end} bytes"),
-            "give a spec, or split the workers into several files",
+            format!("give {}, or split it into several files", dialect.name),
         ));
         return builder.documents;
     }
     let options = granit_parser::options! {
         emit_comments: false,
-        flow_nesting_limit: 4 * MAX_DEPTH,
-        block_nesting_limit: 4 * MAX_DEPTH,
+        flow_nesting_limit: 4 * dialect.max_depth,
+        block_nesting_limit: 4 * dialect.max_depth,
     };
     for event in Parser::new_from_str_with_options(text, options) {
         match event {
@@ -147,8 +176,8 @@ pub fn decode(bytes: Vec<u8>, source: usize) -> (String, Option<Problem>) {
     (String::from_utf8_lossy(shown).into_owned(), Some(problem))
 }
 
-#[derive(Default)]
 struct Builder {
+    dialect: Dialect,
     documents: Documents,
     open: Vec<Open>,
     anchors: HashMap<usize, Rc<Node>>,
@@ -172,6 +201,16 @@ enum Content {
 }
 
 impl Builder {
+    fn new(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            documents: Documents::default(),
+            open: Vec::new(),
+            anchors: HashMap::new(),
+            nodes: 0,
+        }
+    }
+
     fn refuse(&mut self, problem: Problem) {
         self.documents.problems.push(problem);
     }
@@ -309,7 +348,7 @@ impl Builder {
     }
 
     fn tagged(&mut self, tagged: bool, span: Span) {
-        if tagged {
+        if tagged && !self.dialect.tags {
             self.refuse(Problem::new(
                 Rule::YamlTag,
                 span,
@@ -322,20 +361,28 @@ impl Builder {
 
     fn bounded(&mut self, more: usize, depth: usize, span: Span) -> Option<()> {
         self.nodes = self.nodes.saturating_add(more);
-        let (title, label) = if depth > MAX_DEPTH {
+        let Dialect {
+            max_depth,
+            max_nodes,
+            ..
+        } = self.dialect;
+        let (title, label) = if depth > max_depth {
             (
-                format!("the input nests deeper than {MAX_DEPTH} levels"),
+                format!("the input nests deeper than {max_depth} levels"),
                 "too deep",
             )
-        } else if self.nodes > MAX_NODES {
+        } else if self.nodes > max_nodes {
             (
-                format!("the input has more than {MAX_NODES} values"),
+                format!("the input has more than {max_nodes} values"),
                 "one too many",
             )
         } else {
             return Some(());
         };
-        let help = "give a spec; aliases count once for every use";
+        let help = format!(
+            "give {}; aliases count once for every use",
+            self.dialect.name
+        );
         self.refuse(Problem::new(Rule::YamlBounds, span, title, label, help));
         None
     }

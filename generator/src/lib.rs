@@ -2,7 +2,8 @@
 //!
 //! The pipeline is one function, [`generate`]: the inputs are read as trees with positions ([`document`]), walked as specs
 //! ([`spec`]), checked as a whole ([`workload`]), decided on ([`plan`], which asks by [`query`]), made into objects ([`manifest`])
-//! and printed ([`output`]). What is wrong on the way is gathered, never thrown: one run tells every [`problem`].
+//! and printed ([`output`]). What is wrong on the way is gathered, never thrown: one run tells every [`problem`] ([`report`]), each by its
+//! [`rule`].
 
 pub mod cli;
 pub mod decimal;
@@ -12,9 +13,12 @@ pub mod output;
 pub mod plan;
 pub mod problem;
 pub mod query;
+pub mod report;
+pub mod rule;
 pub mod spec;
 pub mod workload;
 
+use document::Dialect;
 use problem::{Problem, Source};
 
 /// One input as it was read, not yet known to be text.
@@ -58,7 +62,7 @@ pub fn generate(inputs: Vec<Input>) -> Result<String, Error> {
         names.push(input.short_name);
         let (text, problem) = document::decode(input.bytes, index);
         let documents = match problem {
-            None => document::read(&text, index),
+            None => document::read(&text, index, Dialect::SPEC),
             Some(problem) => problem.into(),
         };
         let source = Source {

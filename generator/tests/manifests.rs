@@ -559,7 +559,7 @@ proptest! {
         let (before, after) = (spec.get(..from).unwrap(), spec.get(to..).unwrap());
         let spec = format!("{before}{patch}{after}");
         if let Err(Error::Invalid { problems, sources }) = generated(&spec) {
-            prop_assert!(!bullmq_keda::problem::render(&problems, &sources, true).is_empty());
+            prop_assert!(!bullmq_keda::report::text(&problems, &sources, "no manifest was written", true).is_empty());
         }
     }
 }
@@ -617,7 +617,7 @@ fn hostile_inputs_are_refused_in_a_moment() {
             ids.iter().any(|id| id.contains(rule)),
             "{rule}: {ids:?} for {spec:.200}"
         );
-        let told = bullmq_keda::problem::render(&problems, &sources, false);
+        let told = bullmq_keda::report::text(&problems, &sources, "no manifest was written", false);
         assert!(told.len() < 200_000, "{rule}: {} bytes", told.len());
     }
 }
@@ -631,7 +631,7 @@ fn a_byte_order_mark_and_windows_line_ends_change_nothing() {
     let Err(Error::Invalid { problems, sources }) = generated(&wrong) else {
         panic!("not refused")
     };
-    let told = bullmq_keda::problem::render(&problems, &sources, false);
+    let told = bullmq_keda::report::text(&problems, &sources, "no manifest was written", false);
     assert!(told.contains("spec.yaml:7:29"), "{told}");
 }
 

@@ -35,14 +35,26 @@ impl Prometheus {
     /// # Errors
     /// When prometheus is not installed or does not come up.
     pub fn start(targets: &[&str], scrape_interval: Duration) -> Result<Self> {
+        Self::start_with(targets, scrape_interval, &serde_json::json!({}))
+    }
+
+    /// The same, with further fields of the scrape config, such as `scheme` or `basic_auth`.
+    ///
+    /// # Errors
+    /// When prometheus is not installed or does not come up.
+    pub fn start_with(targets: &[&str], scrape_interval: Duration, more: &Value) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("prometheus-").tempdir()?;
+        let mut scrape_config = serde_json::json!({
+            "job_name": "bullmq-exporter",
+            "scrape_timeout": format!("{}ms", scrape_interval.as_millis()),
+            "static_configs": [{ "targets": targets }],
+        });
+        if let (Some(fields), Some(more)) = (scrape_config.as_object_mut(), more.as_object()) {
+            fields.extend(more.clone());
+        }
         let configuration = serde_json::json!({
             "global": { "scrape_interval": format!("{}ms", scrape_interval.as_millis()) },
-            "scrape_configs": [{
-                "job_name": "bullmq-exporter",
-                "scrape_timeout": format!("{}ms", scrape_interval.as_millis()),
-                "static_configs": [{ "targets": targets }],
-            }],
+            "scrape_configs": [scrape_config],
         });
         // JSON is YAML.
         std::fs::write(

@@ -15,7 +15,7 @@ pub mod metric;
 pub use duration::prometheus_duration;
 pub use job_state::JobState;
 pub use markdown::metrics_markdown;
-pub use metric::{METRICS, Metric};
+pub use metric::{Kind, METRICS, Metric};
 
 use std::time::Duration;
 

@@ -1,0 +1,264 @@
+//! The web side: `/metrics`, health, and a page that says what this is.
+
+mod body;
+mod negotiation;
+mod server;
+mod users;
+mod web_config;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use futures_util::future::join_all;
+use hyper::body::Incoming;
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY,
+    WWW_AUTHENTICATE,
+};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::collect::Collector;
+use crate::exposition::{self, Format};
+use crate::self_metrics::SelfMetrics;
+use body::Pieces;
+
+pub use server::{CurrentWebConfig, listen, serve};
+
+/// The header by which Prometheus says how long it will wait for a scrape.
+const SCRAPE_TIMEOUT_HEADER: HeaderName =
+    HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
+/// How much earlier than Prometheus expects the answer is given, for the way there and back.
+const SCRAPE_TIMEOUT_MARGIN: Duration = Duration::from_millis(500);
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+const LANDING_PAGE: &str = include_str!("landing.html");
+
+/// The paths of the pages that are no metrics.
+pub const OTHER_PAGES: [&str; 5] = ["/", "/-/healthy", "/healthz", "/-/ready", "/readyz"];
+
+/// What the web side serves.
+#[derive(Debug)]
+pub struct Site {
+    /// The Redis servers.
+    pub collectors: Vec<Arc<Collector>>,
+    /// The exporter's own metrics.
+    pub self_metrics: SelfMetrics,
+    /// How long a scrape may take at most, whatever Prometheus says.
+    pub scrape_timeout: Duration,
+    /// Where the pages are.
+    pub paths: Paths,
+    /// TLS, users and headers.
+    pub web_config: CurrentWebConfig,
+}
+
+/// Where the pages are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// What every path begins with: nothing, or a slash and a word, without a slash at its end.
+    pub prefix: String,
+    /// The path of the metrics behind the prefix, with a slash at its beginning.
+    pub telemetry: String,
+}
+
+impl Site {
+    /// One exposition, complete by the deadline.
+    ///
+    /// # Errors
+    /// When the exporter's own metrics cannot be gathered.
+    pub async fn exposition(&self, deadline: Instant, format: Format) -> Result<Exposition> {
+        let snapshots = join_all(
+            self.collectors
+                .iter()
+                .map(|collector| collector.collect(deadline)),
+        )
+        .await;
+        let mut text = String::new();
+        let snapshots: Vec<_> = snapshots.iter().map(AsRef::as_ref).collect();
+        exposition::write(&snapshots, format, &mut text)?;
+        self.self_metrics.write(format, &mut text)?;
+        text.push_str(format.end());
+        Ok(Exposition {
+            text,
+            all_up: snapshots.iter().all(|snapshot| snapshot.up),
+        })
+    }
+
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Pieces> {
+        let config = self.web_config.get();
+        let refused = match &config.users {
+            Some(users) => !users.let_in(request.headers()).await,
+            None => false,
+        };
+        let mut response = if refused {
+            let mut response = respond(
+                StatusCode::UNAUTHORIZED,
+                TEXT,
+                "A user and a password are needed.\n",
+            );
+            let realm = HeaderValue::from_static("Basic realm=\"bullmq-exporter\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, realm);
+            response
+        } else {
+            self.page(request).await
+        };
+        for (name, value) in &config.headers {
+            response.headers_mut().insert(name, value.clone());
+        }
+        response
+    }
+
+    async fn page(&self, request: &Request<Incoming>) -> Response<Pieces> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut response = respond(
+                StatusCode::METHOD_NOT_ALLOWED,
+                TEXT,
+                "Only GET and HEAD are served.\n",
+            );
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        let path = request.uri().path().strip_prefix(&*self.paths.prefix);
+        match path {
+            Some(path) if path == self.paths.telemetry => self.metrics(request.headers()).await,
+            Some("/") => {
+                let telemetry = self.paths.telemetry.trim_start_matches('/');
+                let page =
+                    LANDING_PAGE.replace("href=\"metrics\"", &format!("href=\"{telemetry}\""));
+                respond(StatusCode::OK, HTML, page)
+            }
+            // Health says that this process serves. It does not depend on Redis: an exporter taken out of service while Redis is
+            // gone could not tell that Redis is gone.
+            Some("/-/healthy" | "/healthz") => {
+                respond(StatusCode::OK, TEXT, "bullmq-exporter is healthy.\n")
+            }
+            Some("/-/ready" | "/readyz") => {
+                respond(StatusCode::OK, TEXT, "bullmq-exporter is ready.\n")
+            }
+            _ => respond(
+                StatusCode::NOT_FOUND,
+                TEXT,
+                format!(
+                    "There is no such page; {}/ lists what there is.\n",
+                    self.paths.prefix
+                ),
+            ),
+        }
+    }
+
+    async fn metrics(&self, headers: &HeaderMap) -> Response<Pieces> {
+        let patience = patience(headers, self.scrape_timeout);
+        let format = negotiation::format(headers);
+        let exposition = self.exposition(Instant::now() + patience, format).await;
+        let answer = match exposition {
+            Ok(exposition) => encode(exposition.text, negotiation::takes_gzip(headers)).await,
+            Err(error) => Err(error),
+        };
+        let (body, compressed) = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                warn!(error = format!("{error:#}"), "a scrape failed");
+                return respond(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    TEXT,
+                    "The scrape failed; the log says why.\n",
+                );
+            }
+        };
+        let content_type = HeaderValue::from_static(format.content_type());
+        let mut response = respond(StatusCode::OK, content_type, body);
+        let headers = response.headers_mut();
+        headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if compressed {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        response
+    }
+}
+
+/// The body, and whether it is compressed. Compressing has a thread of its own: it would keep others waiting.
+async fn encode(text: String, takes_gzip: bool) -> Result<(Bytes, bool)> {
+    if !takes_gzip || !body::worth_compressing(text.len()) {
+        return Ok((text.into(), false));
+    }
+    let compressed = spawn_blocking(move || body::gzip(text.as_bytes()))
+        .await
+        .context("compressing")??;
+    Ok((compressed.into(), true))
+}
+
+/// What a scrape is answered with.
+#[derive(Debug)]
+pub struct Exposition {
+    /// The text.
+    pub text: String,
+    /// Whether every Redis answered.
+    pub all_up: bool,
+}
+
+fn respond(
+    status: StatusCode,
+    content_type: HeaderValue,
+    body: impl Into<Bytes>,
+) -> Response<Pieces> {
+    let mut response = Response::new(Pieces::from(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+/// How long a scrape may take: what Prometheus says, less a margin, and never more than `longest`.
+///
+/// A scrape timeout that the margin would eat up is halved instead, so that there is always time both to read and to answer.
+fn patience(headers: &HeaderMap, longest: Duration) -> Duration {
+    let said = headers
+        .get(SCRAPE_TIMEOUT_HEADER)
+        .and_then(|value| value.to_str().ok()?.parse::<f64>().ok())
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|said| !said.is_zero());
+    match said {
+        Some(said) => said
+            .saturating_sub(SCRAPE_TIMEOUT_MARGIN)
+            .max(said / 2)
+            .min(longest),
+        None => longest,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scrape_answers_before_prometheus_gives_up() {
+        let longest = Duration::from_secs(10);
+        for (said, expected_millis) in [
+            (None, 10_000),
+            (Some("10"), 9_500),
+            (Some("3.5"), 3_000),
+            (Some("60"), 10_000),
+            (Some("0.2"), 100),
+            (Some("0.9"), 450),
+            (Some("0"), 10_000),
+            (Some("-1"), 10_000),
+            (Some("NaN"), 10_000),
+            (Some("1e300"), 10_000),
+            (Some("soon"), 10_000),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(said) = said {
+                headers.insert(SCRAPE_TIMEOUT_HEADER, HeaderValue::from_static(said));
+            }
+            let expected = Duration::from_millis(expected_millis);
+            assert_eq!(patience(&headers, longest), expected, "{said:?}");
+        }
+    }
+}
