@@ -105,6 +105,7 @@ fn all_vectors_and_tables_are_of_one_version_of_keda() -> Result<()> {
     for name in [
         "results",
         "metadata",
+        "polls",
         "decisions",
         "fallback",
         "jobs",
@@ -203,6 +204,53 @@ fn keda_takes_no_replica_away_while_a_trigger_fails() -> Result<()> {
     let failing = case(&sequences, "emitted behavior, the metric fails")?;
     for sync in failing["syncs"].as_array().context("syncs")? {
         assert_eq!(sync["replicas"], failing["startReplicas"], "{sync}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_whole_loop_does_what_the_readmes_table_of_what_is_down_says() -> Result<()> {
+    let polls = cases("polls")?;
+    // What is seen, what KEDA sets the replicas to, and whether the autoscaler's first metric has a value.
+    for (name, sets, has_value) in [
+        ("no answer, asleep", None, false),
+        ("no answer, awake", None, false),
+        ("Prometheus down, awake", None, false),
+        ("none, awake", Some(0), true),
+        ("demand, asleep", Some(1), true),
+        // generator/SPEC.md on the trigger `wake`.
+        (
+            "a queue is missing and another has demand, asleep: the wake trigger",
+            Some(1),
+            false,
+        ),
+        (
+            "a queue is missing and another has demand, awake",
+            None,
+            false,
+        ),
+        (
+            "a queue is missing and the others have none, awake",
+            None,
+            false,
+        ),
+        ("all is seen and nothing to do, awake", Some(0), true),
+        // On onMetricsLoss: {replicas: N}.
+        (
+            "no answer, asleep, fallback from the first failure on",
+            Some(1),
+            true,
+        ),
+        (
+            "no answer, more run, fallback from the first failure on",
+            None,
+            true,
+        ),
+    ] {
+        let poll = case(&polls, name)?;
+        assert_eq!(poll.get("sets").and_then(Value::as_i64), sets, "{name}");
+        let value = poll["metrics"][0].get("value");
+        assert_eq!(value.is_some(), has_value, "{name}");
     }
     Ok(())
 }

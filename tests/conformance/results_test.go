@@ -163,7 +163,7 @@ var activations = []struct{ threshold, value string }{
 }
 
 // shortTimeout ends the hung cases. It is long for a server that answers, on any machine.
-const shortTimeout = "500ms"
+const shortTimeout = "1s"
 
 func TestResults(t *testing.T) {
 	var cases []resultCase
