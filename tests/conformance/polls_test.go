@@ -3,6 +3,7 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +26,8 @@ type pollCase struct {
 	Modifiers *modifiers    `json:"modifiers,omitempty"`
 	Triggers  []pollTrigger `json:"triggers"`
 	Replicas  int32         `json:"replicas"`
+	// Whether another of KEDA's questions for the same ScaledObject fails while this poll waits for its answer.
+	Beside bool `json:"beside,omitempty"`
 
 	// What the poll sets the replicas to; absent is untouched.
 	Sets *int32 `json:"sets,omitempty"`
@@ -99,6 +102,11 @@ func TestPolls(t *testing.T) {
 		composed("demand + other", at("a formula, one trigger fails, awake", 2, trigger("demand", value("30")), trigger("other", empty))),
 		composed("demand - other", at("a formula below 0, awake", 2, trigger("demand", value("3")), trigger("other", value("5")))),
 	}
+	besides := at("Prometheus down, awake, and another question fails meanwhile: KEDA takes it for 0", 2, trigger("demand", down))
+	besides.Beside = true
+	besidesFalling := falling(at("the same with a fallback after three failures", 2, trigger("demand", down)), 3, 5)
+	besidesFalling.Beside = true
+	cases = append(cases, besides, besidesFalling)
 	for index := range cases {
 		cases[index].run(t)
 	}
@@ -123,8 +131,13 @@ func (c *pollCase) run(t *testing.T) {
 		object.Spec.Advanced = &kedav1alpha1.AdvancedConfig{ScalingModifiers: kedav1alpha1.ScalingModifiers{Formula: c.Modifiers.Formula, Target: c.Modifiers.Target}}
 	}
 	object.Spec.Triggers = nil
+	var meanwhile func()
 	for index, trigger := range c.Triggers {
-		address, _ := stub(t, trigger.Response)
+		address, _ := stub(t, trigger.Response, func() {
+			if meanwhile != nil {
+				meanwhile()
+			}
+		})
 		object.Spec.Triggers = append(object.Spec.Triggers, kedav1alpha1.ScaleTriggers{Type: "prometheus", Name: trigger.Name, Metadata: map[string]string{
 			"serverAddress": address, "query": trigger.Name, "threshold": trigger.Threshold, "ignoreNullValues": trigger.IgnoreNullValues,
 		}})
@@ -142,6 +155,24 @@ func (c *pollCase) run(t *testing.T) {
 	handler := scaling.NewScaleHandler(cluster.client, cluster.scales, cluster.client.Scheme(), 3*time.Second, recorder, &authentication.AuthClientSet{})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	// KEDA's two goroutines for a ScaledObject would each build the scalers, and the one close the other's in the middle of the
+	// poll. Here they find them built.
+	if _, err := handler.GetScalersCache(ctx, object); err != nil && !c.broken() {
+		t.Fatal(err)
+	}
+	if c.Beside {
+		var once sync.Once
+		meanwhile = func() {
+			once.Do(func() {
+				// What GetScaledObjectMetrics, the autoscaler's question, does when it fails.
+				if err := handler.ClearScalersCache(ctx, object); err != nil {
+					t.Error(err)
+				}
+				// The cache is closed by another goroutine.
+				time.Sleep(100 * time.Millisecond)
+			})
+		}
+	}
 	if err := handler.HandleScalableObject(ctx, object); err != nil {
 		t.Fatal(err)
 	}
