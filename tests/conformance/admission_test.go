@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	structuralschema "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
@@ -31,6 +32,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	kedav1alpha1 "github.com/kedacore/keda/v2/apis/keda/v1alpha1"
+	"github.com/kedacore/keda/v2/pkg/scalers"
 )
 
 type admissionCase struct {
@@ -45,6 +47,8 @@ type admissionCase struct {
 	// What KEDA's webhook says of what is left; not asked where the API server refuses it.
 	Refused  string   `json:"refused,omitempty"`
 	Warnings []string `json:"warnings,omitempty"`
+	// Why the API server refuses the HPA that KEDA makes with its behavior.
+	RefusedHPA string `json:"refusedHPA,omitempty"`
 }
 
 // admission is the API server's part with KEDA's CRDs, and KEDA's webhook.
@@ -328,7 +332,7 @@ func TestAdmission(t *testing.T) {
 		{name: "fallback replicas above max", object: change(fineObject, "spec: {fallback: {failureThreshold: 3, replicas: 50}}")},
 		{name: "fallback with a behavior that is not known", object: change(fineObject, "spec: {fallback: {failureThreshold: 3, replicas: 5, behavior: hold}}")},
 		{name: "fallback scalingModifiers without a formula", object: change(fineObject, "spec: {fallback: {failureThreshold: 3, replicas: 5, behavior: scalingModifiers}}")},
-		{name: "fallback with cpu alone", object: change(fineObject, `spec: {minReplicaCount: 1, fallback: {failureThreshold: 3, replicas: 5}, triggers: [{type: cpu, metricType: Utilization, metadata: {value: "60"}}]}`)},
+		{name: "fallback with cpu alone", object: change(fineObject, `spec: {minReplicaCount: 1, fallback: {failureThreshold: 3, replicas: 5}, triggers: [{type: cpu, metricType: Utilization, metadata: {value: "60"}}]}`), beside: []string{requesting}},
 		{name: "no triggers", object: change(fineObject, "spec: {triggers: []}")},
 		{name: "triggers missing", object: change(fineObject, "spec: {triggers: null}")},
 		{name: "a threshold that is a number", object: change(fineObject, trigger(`metadata: {serverAddress: "http://prometheus:9090", query: demand, threshold: 10}`))},
@@ -350,6 +354,11 @@ func TestAdmission(t *testing.T) {
 		{name: "a policy without a period", object: change(fineObject, behavior("{scaleDown: {policies: [{type: Pods, value: 1}]}}"))},
 		{name: "a policy of a type that is not known", object: change(fineObject, behavior("{scaleDown: {policies: [{type: Pod, value: 1, periodSeconds: 60}]}}"))},
 		{name: "a policy with a period of 0", object: change(fineObject, behavior("{scaleDown: {policies: [{type: Pods, value: 1, periodSeconds: 0}]}}"))},
+		{name: "a policy of 0 pods", object: change(fineObject, behavior("{scaleDown: {policies: [{type: Pods, value: 0, periodSeconds: 60}]}}"))},
+		{name: "a policy with a period of 1801", object: change(fineObject, behavior("{scaleDown: {policies: [{type: Pods, value: 1, periodSeconds: 1801}]}}"))},
+		{name: "no policies", object: change(fineObject, behavior("{scaleDown: {policies: []}}"))},
+		{name: "a selectPolicy that is not known", object: change(fineObject, behavior("{scaleDown: {selectPolicy: max}}"))},
+		{name: "a negative tolerance", object: change(fineObject, behavior(`{scaleUp: {tolerance: "-0.1"}}`))},
 		{name: "a tolerance of a number", object: change(fineObject, behavior("{scaleUp: {tolerance: 0}}"))},
 		{name: "a tolerance of a string", object: change(fineObject, behavior(`{scaleUp: {tolerance: "0.05"}}`))},
 		{name: "a tolerance in per cent", object: change(fineObject, behavior(`{scaleUp: {tolerance: "5%"}}`))},
@@ -407,10 +416,41 @@ func TestAdmission(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", test.name, err)
 		}
+		// The webhook checks in no order, and tells the first reason: a case must have one only.
+		for attempt := 0; result.Refused != "" && attempt < 12; attempt++ {
+			again, err := admission.admit(object, beside...)
+			if err != nil || again.Refused != result.Refused {
+				t.Fatalf("%s: %v, %q, then %q", test.name, err, result.Refused, again.Refused)
+			}
+		}
 		result.Name, result.Object, result.Beside = test.name, object, kept
+		if object["kind"] == "ScaledObject" && result.Invalid == nil && result.Refused == "" {
+			result.RefusedHPA = refusedBehavior(t, object)
+		}
 		answered = append(answered, result)
 	}
-	keep(t, "admission", "What the API server with KEDA's CRDs, and then KEDA's webhook, say to an object that is created.", []string{kedaModule, "k8s.io/apiextensions-apiserver"}, answered)
+	keep(t, "admission", "What the API server with KEDA's CRDs, and then KEDA's webhook, say to an object that is created.", []string{kedaModule, "k8s.io/apiextensions-apiserver", kubernetesModule}, answered)
+}
+
+// refusedBehavior says why the API server refuses the HPA, by the behavior that KEDA copies into it.
+func refusedBehavior(t *testing.T, object map[string]any) string {
+	t.Helper()
+	var typed kedav1alpha1.ScaledObject
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object, &typed); err != nil {
+		t.Fatal(err)
+	}
+	var behavior *autoscalingv2.HorizontalPodAutoscalerBehavior
+	if advanced := typed.Spec.Advanced; advanced != nil && advanced.HorizontalPodAutoscalerConfig != nil {
+		behavior = advanced.HorizontalPodAutoscalerConfig.Behavior
+	}
+	metric := autoscalingv2.MetricSpec{
+		Type: autoscalingv2.ExternalMetricSourceType,
+		External: &autoscalingv2.ExternalMetricSource{
+			Metric: autoscalingv2.MetricIdentifier{Name: "s0-prometheus"},
+			Target: scalers.GetMetricTargetMili(autoscalingv2.AverageValueMetricType, 10),
+		},
+	}
+	return refusedHPA(t, metric, behavior)
 }
 
 // parsed merges the documents of a text; a null takes a field away.

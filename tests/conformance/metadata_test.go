@@ -47,6 +47,8 @@ type metadataOutcome struct {
 	ActivationThreshold *float64 `json:"activationThreshold,omitempty"`
 	IgnoreNullValues    *bool    `json:"ignoreNullValues,omitempty"`
 	Timeout             string   `json:"timeout,omitempty"`
+	// Why the API server refuses the HPA that KEDA makes of it.
+	RefusedHPA string `json:"refusedHPA,omitempty"`
 	// What it sends: path and query, its parts sorted, and the headers that are not Go's.
 	Request string            `json:"request,omitempty"`
 	Headers map[string]string `json:"headers,omitempty"`
@@ -173,7 +175,7 @@ func TestMetadata(t *testing.T) {
 		test.Metadata = metadata
 		test.Outcome, test.Unexpected = secrets.build(t, *test)
 	}
-	keep(t, "metadata", "What KEDA's prometheus scaler makes of a trigger's metadata, and what it then sends.", []string{kedaModule}, cases)
+	keep(t, "metadata", "What KEDA's prometheus scaler makes of a trigger's metadata, and what it then sends.", []string{kedaModule, kubernetesModule}, cases)
 }
 
 // secrets are what the placeholders in the vectors stand for: new in every run, and committed nowhere.
@@ -246,13 +248,18 @@ func (s secrets) build(t *testing.T, test metadataCase) (metadataOutcome, []stri
 	defer scaler.Close(t.Context())
 	parsed := reflect.ValueOf(scaler).Elem()
 	metadata := parsed.FieldByName("metadata").Elem()
+	httpClient := (*http.Client)(parsed.FieldByName("httpClient").UnsafePointer())
 	activation, ignore := metadata.FieldByName("ActivationThreshold").Float(), metadata.FieldByName("IgnoreNullValues").Bool()
+	metric := scaler.GetMetricSpecForScaling(t.Context())[0]
 	result := metadataOutcome{
-		Target:              targetOf(scaler.GetMetricSpecForScaling(t.Context())[0].External.Target),
+		Target:              targetOf(metric.External.Target),
+		RefusedHPA:          refusedHPA(t, metric, nil),
 		ActivationThreshold: &activation,
 		IgnoreNullValues:    &ignore,
-		Timeout:             time.Duration(parsed.FieldByName("httpClient").Elem().FieldByName("Timeout").Int()).String(),
+		Timeout:             httpClient.Timeout.String(),
 	}
+	// What is sent is asked here, not whether a busy machine answers within 3 ms.
+	httpClient.Timeout = time.Minute
 	if _, _, err := scaler.GetMetricsAndActivity(t.Context(), "s0-prometheus"); err != nil && asked == nil {
 		result.RequestError = stable(err.Error())
 		return result, unexpected

@@ -163,7 +163,7 @@ var activations = []struct{ threshold, value string }{
 }
 
 // shortTimeout ends the hung cases. It is long for a server that answers, on any machine.
-const shortTimeout = "500ms"
+const shortTimeout = "1s"
 
 func TestResults(t *testing.T) {
 	var cases []resultCase
@@ -247,8 +247,8 @@ func configOf(metadata map[string]string) *scalersconfig.ScalerConfig {
 	}
 }
 
-// stub serves one answer, and counts how often it was asked.
-func stub(t *testing.T, answer response) (string, *atomic.Int64) {
+// stub serves one answer after it did what it is told to do, and counts how often it was asked.
+func stub(t *testing.T, answer response, before ...func()) (string, *atomic.Int64) {
 	t.Helper()
 	var count atomic.Int64
 	if answer.Fault == "refused" {
@@ -263,6 +263,9 @@ func stub(t *testing.T, answer response) (string, *atomic.Int64) {
 	hang := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(writer http.ResponseWriter, _ *http.Request) {
 		count.Add(1)
+		for _, do := range before {
+			do()
+		}
 		switch answer.Fault {
 		case "hung":
 			<-hang
