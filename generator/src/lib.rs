@@ -4,18 +4,23 @@
 //! ([`spec`]), checked as a whole ([`workload`]), decided on ([`plan`], which asks by [`query`]), made into objects ([`manifest`])
 //! and printed ([`output`]). What is wrong on the way is gathered, never thrown: one run tells every [`problem`] ([`report`]), each by its
 //! [`rule`].
+//!
+//! Beside it stands what comes after a spec: [`verify`], which asks [`prometheus_api`] over [`http`].
 
 pub mod cli;
 pub mod decimal;
 pub mod document;
+pub mod http;
 pub mod manifest;
 pub mod output;
 pub mod plan;
 pub mod problem;
+pub mod prometheus_api;
 pub mod query;
 pub mod report;
 pub mod rule;
 pub mod spec;
+pub mod verify;
 pub mod workload;
 
 use document::Dialect;
@@ -54,12 +59,25 @@ pub enum Error {
 ///
 /// [`Error::Invalid`] with every problem of every input, [`Error::Output`] if a manifest does not become YAML.
 pub fn generate(inputs: Vec<Input>) -> Result<String, Error> {
+    let names: Vec<String> = inputs
+        .iter()
+        .map(|input| input.short_name.clone())
+        .collect();
+    let workloads = workloads(inputs)?;
+    let plans: Vec<_> = workloads.iter().map(plan::plan).collect();
+    Ok(output::yaml(&plans, &names)?)
+}
+
+/// Reads the workers of all specs.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] with every problem of every input, and of what would be made of them.
+pub fn workloads(inputs: Vec<Input>) -> Result<Vec<workload::Workload>, Error> {
     let mut problems = Vec::new();
     let mut sources = Vec::new();
     let mut specs = Vec::new();
-    let mut names = Vec::new();
     for (index, input) in inputs.into_iter().enumerate() {
-        names.push(input.short_name);
         let (text, problem) = document::decode(input.bytes, index);
         let documents = match problem {
             None => document::read(&text, index, Dialect::SPEC),
@@ -82,10 +100,10 @@ pub fn generate(inputs: Vec<Input>) -> Result<String, Error> {
         sources.push(source);
     }
     let workloads = workload::check(&specs, &mut problems);
-    let plans: Vec<_> = workloads.iter().map(plan::plan).collect();
-    problems.extend(plans.iter().filter_map(plan::too_long));
+    let too_long = |workload| plan::too_long(&plan::plan(workload));
+    problems.extend(workloads.iter().filter_map(too_long));
     if problems.is_empty() {
-        return Ok(output::yaml(&plans, &names)?);
+        return Ok(workloads);
     }
     let problems = problem::in_order(problems);
     Err(Error::Invalid { problems, sources })

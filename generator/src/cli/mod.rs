@@ -1,8 +1,10 @@
 //! The command line: what was typed, read and answered. One file a verb; every stream is an argument, so that tests can be the
 //! terminal.
 
+mod access;
 mod generate;
 mod input;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -22,16 +24,17 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Generate(generate::Args),
+    Verify(Box<verify::Args>),
 }
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// What was asked for was made.
+    /// What was asked for was made, or is as it should be.
     Made,
-    /// A spec is wrong, and nothing was written.
+    /// A spec is wrong, or there is nothing to make one of, and nothing was written; or workers would not scale.
     Invalid,
-    /// The command line was wrong.
+    /// The command line was wrong, or what was asked could not be reached.
     Usage,
 }
 
@@ -69,6 +72,7 @@ pub fn run(
     match Args::try_parse_from(args) {
         Ok(Args { verb }) => match verb {
             Verb::Generate(args) => generate::run(&args, streams),
+            Verb::Verify(args) => verify::run(&args, streams),
         },
         Err(error) => {
             let text = error.render();
