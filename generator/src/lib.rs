@@ -5,11 +5,13 @@
 //! and printed ([`output`]). What is wrong on the way is gathered, never thrown: one run tells every [`problem`] ([`report`]), each by its
 //! [`rule`].
 //!
-//! Beside it stands what comes after a spec: [`verify`], which asks [`prometheus_api`] over [`http`].
+//! Beside it stand what comes before a spec ([`starter`], from metrics read by [`exposition`]) and what comes after ([`verify`], which asks
+//! [`prometheus_api`] over [`http`]).
 
 pub mod cli;
 pub mod decimal;
 pub mod document;
+pub mod exposition;
 pub mod http;
 pub mod manifest;
 pub mod output;
@@ -20,6 +22,7 @@ pub mod query;
 pub mod report;
 pub mod rule;
 pub mod spec;
+pub mod starter;
 pub mod verify;
 pub mod workload;
 

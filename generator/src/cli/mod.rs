@@ -3,6 +3,7 @@
 
 mod access;
 mod generate;
+mod init;
 mod input;
 mod verify;
 
@@ -24,6 +25,7 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Generate(generate::Args),
+    Init(Box<init::Args>),
     Verify(Box<verify::Args>),
 }
 
@@ -72,6 +74,7 @@ pub fn run(
     match Args::try_parse_from(args) {
         Ok(Args { verb }) => match verb {
             Verb::Generate(args) => generate::run(&args, streams),
+            Verb::Init(args) => init::run(&args, streams),
             Verb::Verify(args) => verify::run(&args, streams),
         },
         Err(error) => {
