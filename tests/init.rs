@@ -99,6 +99,7 @@ fn queues_of_any_name_become_a_spec_that_generates_and_would_scale() -> Result<(
     let openmetrics = exporter
         .scrape_with(&[("accept", "application/openmetrics-text; version=1.0.0")])?
         .text;
+    assert!(openmetrics.ends_with("# EOF\n"));
     for text in [exporter.scrape()?.text, openmetrics] {
         let (code, piped, err) = run(folder.path(), &["init", "--exporter", "-"], &text)?;
         assert_eq!((code, err.as_str()), (0, ""));

@@ -438,7 +438,10 @@ fn a_prometheus_with_tls_and_users_is_asked_with_files() -> Result<()> {
     let keys = tempfile::tempdir()?;
     certificate(keys.path())?;
     let web = json!({
-        "tls_server_config": {"cert_file": keys.path().join("server.pem"), "key_file": keys.path().join("server.key")},
+        "tls_server_config": {
+            "cert_file": keys.path().join("server.pem"), "key_file": keys.path().join("server.key"),
+            "client_auth_type": "RequireAndVerifyClientCert", "client_ca_file": keys.path().join("server.pem"),
+        },
         "basic_auth_users": {"keda": HASH},
     });
     let job = json!({"job_name": "bullmq-exporter", "static_configs": [{"targets": [exporter.address()]}]});
@@ -452,36 +455,38 @@ fn a_prometheus_with_tls_and_users_is_asked_with_files() -> Result<()> {
         spec.file("password", &format!("{PASSWORD}\n"))?,
         spec.file("wrong", "hunter2")?,
     );
-    let ca = keys.path().join("server.pem");
-    let (ca, password, wrong) = (text(&ca)?, text(&password)?, text(&wrong)?);
-    let good = [
-        "--ca-file",
-        ca,
-        "--username",
-        "keda",
-        "--password-file",
-        password,
-    ];
+    let (ca, key) = (
+        keys.path().join("server.pem"),
+        keys.path().join("server.key"),
+    );
+    let (ca, key) = (text(&ca)?, text(&key)?);
+    let (password, wrong) = (text(&password)?, text(&wrong)?);
+    // The server's certificate is its own authority, and does for the client as well.
+    let tls = ["--ca-file", ca, "--cert-file", ca, "--key-file", key];
+    let user = |password| {
+        [
+            &tls[..],
+            &["--username", "keda", "--password-file", password],
+        ]
+        .concat()
+    };
     wait_until("the worker scales", LIMIT, || {
-        Ok((spec.json(&good)?.0 == 0).then_some(()))
+        Ok((spec.json(&user(password))?.0 == 0).then_some(()))
     })?;
     for (flags, expected) in [
         (vec![], "TLS: "),
+        // The server ends the connection when it is shown no certificate.
+        (vec!["--ca-file", ca], "ertificate"),
         (
-            vec!["--ca-file", ca],
+            tls.to_vec(),
             "status 401: it wants credentials, or others than these",
         ),
+        (user(wrong), "status 401: "),
         (
-            vec![
-                "--ca-file",
-                ca,
-                "--username",
-                "keda",
-                "--password-file",
-                wrong,
-            ],
-            "status 401: ",
+            vec!["--cert-file", ca, "--key-file", ca],
+            "it holds no private key in PEM form",
         ),
+        (vec!["--cert-file", ca], "--key-file"),
         (vec!["--ca-file", password], "--ca-file "),
         (
             vec!["--ca-file", "nosuch.pem"],

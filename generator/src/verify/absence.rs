@@ -48,7 +48,7 @@ pub(super) fn missing(
             (Some(true), _, _) => not_there(queue, seen, matchers),
         }
     } else {
-        exporter_missing(exporters, seen, matchers)
+        exporter_missing(plan, exporters, seen)
     };
     Finding {
         kind,
@@ -63,15 +63,23 @@ pub(super) fn missing(
 }
 
 fn exporter_missing(
+    plan: &Plan<'_>,
     exporters: &[ExporterReport],
     seen: &Observation,
-    matchers: &BTreeMap<String, String>,
 ) -> (Kind, String, String) {
+    let prometheus = &plan.workload.prometheus;
     let last = exporters
         .iter()
         .filter_map(|exporter| exporter.age)
         .min_by(f64::total_cmp);
     let (message, help) = match last {
+        Some(age) if age <= 2.0 * prometheus.scrape_interval.as_secs_f64() => (
+            format!(
+                "no exporter is seen yet, though one was scraped {} ago",
+                Seconds(age)
+            ),
+            "ask again: it has only just begun, or the storage shows samples late (VictoriaMetrics by `-search.latencyOffset`)",
+        ),
         Some(age) => (
             format!(
                 "no exporter is there; the last scrape was {} ago",
@@ -84,7 +92,7 @@ fn exporter_missing(
             "let Prometheus scrape bullmq-exporter (its page of targets tells), or ask the Prometheus that does",
         ),
     };
-    let help = match other_labels(seen, matchers) {
+    let help = match other_labels(seen, &prometheus.matchers) {
         Some(elsewhere) => {
             format!("there are exporters, but without these `matchers`: {elsewhere}")
         }

@@ -6,7 +6,7 @@ use bullmq_vocabulary::label;
 
 use super::WorkerObservation;
 use super::observe::is_of;
-use super::report::{Finding, Kind, QueueReport};
+use super::report::{Finding, Kind, Number, QueueReport};
 use crate::plan::Plan;
 use crate::problem::Severity;
 use crate::prometheus_api::Series;
@@ -85,7 +85,7 @@ pub(super) fn ambiguous(
     }
     let seen: Vec<_> = values
         .iter()
-        .map(|(value, demand)| format!("{label}={value:?} says {demand}"))
+        .map(|(value, demand)| format!("{label}={value:?} says {}", Number(*demand)))
         .collect();
     let choice = values.keys().next().copied().unwrap_or_default();
     let help = if OF_A_POD.contains(&label) {

@@ -205,8 +205,8 @@ fn of_worker<'s>(
     findings.dedup();
     for report in &queues {
         findings.extend(ambiguous(plan, report, worker));
-        findings.extend(stale(plan, report));
     }
+    findings.extend(stale(plan, &queues));
     for (trigger, answer) in triggers.iter().zip(&worker.triggers) {
         if let (Err(error), false) = (
             &trigger.value,
@@ -259,14 +259,35 @@ fn queue_report(queue: &Queue, worker: &WorkerObservation, at: f64) -> QueueRepo
     }
 }
 
-fn stale(plan: &Plan<'_>, report: &QueueReport) -> Option<Finding> {
-    let age = report.age?;
+/// The oldest of the newest samples, if it is too old. One storage makes all of them late alike, so it is told once.
+fn stale(plan: &Plan<'_>, queues: &[QueueReport]) -> Option<Finding> {
     let interval = plan.workload.prometheus.scrape_interval.as_secs_f64();
-    (age > 2.0 * interval + SAMPLE_DELAY_SECS).then(|| Finding {
+    let limit = 2.0 * interval + SAMPLE_DELAY_SECS;
+    let stale = queues
+        .iter()
+        .filter(|report| report.age.is_some_and(|age| age > limit));
+    let others = stale.clone().count().saturating_sub(1);
+    let oldest = stale.max_by(|a, b| {
+        a.age
+            .unwrap_or_default()
+            .total_cmp(&b.age.unwrap_or_default())
+    })?;
+    let others = match others {
+        0 => String::new(),
+        1 => ", and one more queue is late".to_owned(),
+        others => format!(", and {others} more queues are late"),
+    };
+    Some(Finding {
         kind: Kind::Stale,
         severity: Severity::Warning,
-        message: format!("the newest sample of `{}` is {} old", report.queue.name.escape_debug(), Seconds(age)),
-        help: "see whether scrapes fail, or how late the storage behind this address is; KEDA scales on what was then".to_owned(),
+        message: format!(
+            "the newest sample of `{}` is {} old{others}",
+            oldest.queue.name.escape_debug(),
+            Seconds(oldest.age?)
+        ),
+        help: "KEDA scales on what was then: see whether scrapes fail, or how late the storage behind this address is \
+               (VictoriaMetrics by `-search.latencyOffset`, 30s unless told)"
+            .to_owned(),
     })
 }
 
@@ -531,6 +552,86 @@ mod tests {
         ];
         for case in cases {
             is_judged(case);
+        }
+    }
+
+    #[test]
+    fn an_exporter_that_was_scraped_a_moment_ago_is_not_called_gone() {
+        let late: Change = |query, mut answer| {
+            if !query.ends_with(']') && query != "time()" {
+                answer.series.clear();
+            }
+            Ok(answer)
+        };
+        // Sixty seconds later it would have been scraped again.
+        let gone: Change = |query, mut answer| {
+            if query == "time()" {
+                answer.series = vec![series(&[], &[(1060.0, 1060.0)])];
+            } else if !query.ends_with(']') {
+                answer.series.clear();
+            }
+            Ok(answer)
+        };
+        for (now, change, message) in [
+            (
+                1000,
+                late,
+                "no exporter is seen yet, though one was scraped 10s ago",
+            ),
+            (
+                1060,
+                gone,
+                "no exporter is there; the last scrape was 1m10s ago",
+            ),
+        ] {
+            let (decision, findings) = judged(EMAIL, now, change);
+            let found = findings
+                .into_iter()
+                .filter(|(kind, ..)| *kind == Kind::ExporterMissing);
+            let found: Vec<_> = found
+                .map(|(_, severity, message)| (severity, message))
+                .collect();
+            assert_eq!(
+                (decision, found),
+                (Decision::Hold, vec![(Severity::Error, message.to_owned())])
+            );
+        }
+    }
+
+    #[test]
+    fn late_samples_are_told_once_for_all_queues() {
+        let queue = |name: &str, age| QueueReport {
+            queue: Queue {
+                redis: "default".to_owned(),
+                prefix: "bull".to_owned(),
+                name: name.to_owned(),
+                optional: false,
+            },
+            demand: Some(1.0),
+            series: 1,
+            age: Some(age),
+        };
+        let workloads = read(EMAIL);
+        let plan = plan::plan(&workloads[0]);
+        for (ages, expected) in [
+            (&[1.0, 35.0][..], None),
+            (&[36.0, 1.0], Some("the newest sample of `q0` is 36s old")),
+            (
+                &[36.0, 40.0],
+                Some("the newest sample of `q1` is 40s old, and one more queue is late"),
+            ),
+            (
+                &[90.0, 40.0, 41.0],
+                Some("the newest sample of `q0` is 1m30s old, and 2 more queues are late"),
+            ),
+        ] {
+            let queues: Vec<_> = ages
+                .iter()
+                .enumerate()
+                .map(|(index, age)| queue(&format!("q{index}"), *age))
+                .collect();
+            let found = stale(&plan, &queues).map(|finding| finding.message);
+            assert_eq!(found.as_deref(), expected, "{ages:?}");
         }
     }
 

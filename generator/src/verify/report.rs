@@ -207,6 +207,15 @@ impl TriggerReport {
     }
 }
 
+/// A number with the three decimals that KEDA keeps.
+pub(super) struct Number(pub(super) f64);
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", (self.0 * 1000.0).round() / 1000.0)
+    }
+}
+
 /// Seconds as people read them: `0.4s`, `15s`, `2m 5s`.
 pub(super) struct Seconds(pub(super) f64);
 

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::report::{Decision, Finding, QueueReport, Report, Seconds, TriggerReport, WorkerReport};
+use super::report::{
+    Decision, Finding, Number, QueueReport, Report, Seconds, TriggerReport, WorkerReport,
+};
 use crate::plan::Plan;
 use crate::problem::Severity;
 use bullmq_vocabulary::{DEFAULT_PREFIX, DEFAULT_REDIS_NAME};
@@ -181,7 +183,7 @@ fn of_queue(report: &QueueReport) -> String {
     } else {
         String::new()
     };
-    format!("demand {demand}{age}{series}")
+    format!("demand {}{age}{series}", Number(demand))
 }
 
 fn of_trigger(trigger: &TriggerReport) -> String {
@@ -190,12 +192,14 @@ fn of_trigger(trigger: &TriggerReport) -> String {
         // The threshold of a trigger that only wakes is beyond all demand.
         Ok(value) if trigger.name == "wake" => {
             format!(
-                "{value}, {}",
+                "{}, {}",
+                Number(*value),
                 if *value > 0.0 { "active" } else { "not active" }
             )
         }
         Ok(value) => format!(
-            "{value} / {} = {}, {}",
+            "{} / {} = {}, {}",
+            Number(*value),
             trigger.threshold,
             trigger.replicas().unwrap_or_default(),
             if *value > 0.0 { "active" } else { "not active" }
@@ -287,7 +291,7 @@ pub fn line(report: &Report<'_>) -> String {
             .and_then(|trigger| trigger.value.as_ref().ok());
         let demand = demand.map_or_else(
             || "no demand known".to_owned(),
-            |value| format!("demand {value}"),
+            |value| format!("demand {}", Number(*value)),
         );
         let worst = worker
             .findings
