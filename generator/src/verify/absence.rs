@@ -31,7 +31,9 @@ pub(super) fn missing(
         .filter(|series| is_of(series, queue))
         .filter_map(Series::value)
         .max_by(f64::total_cmp);
-    let (kind, message, help) = if exporters.iter().any(|exporter| exporter.there) {
+    // Where a relabelling drops what the exporter says of itself, what it says of Redis still shows that it is there.
+    let there = exporters.iter().any(|exporter| exporter.there) || !redis.is_empty();
+    let (kind, message, help) = if there {
         match (redis.get(&queue.redis), up, plan.workload.horizon) {
             (Some(false), _, _) => (
                 Kind::RedisDown,

@@ -599,6 +599,19 @@ mod tests {
     }
 
     #[test]
+    fn an_exporter_whose_own_metrics_are_dropped_is_there_all_the_same() {
+        let missing = "queues: [emial], replicas: {min: 0, max: 9}";
+        let (_, findings) = judged(missing, 1000, |query, mut answer| {
+            if query.starts_with("bullmq_exporter") || query.contains("queue=\"emial\"") {
+                answer.series.clear();
+            }
+            Ok(answer)
+        });
+        let kinds: Vec<_> = findings.iter().map(|(kind, ..)| *kind).collect();
+        assert_eq!(kinds, [Kind::QueueMissing]);
+    }
+
+    #[test]
     fn late_samples_are_told_once_for_all_queues() {
         let queue = |name: &str, age| QueueReport {
             queue: Queue {
