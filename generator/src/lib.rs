@@ -8,12 +8,17 @@
 //! [`explain()`] says what the manifests will do, by a model of KEDA and the HPA ([`control_loop`]).
 //!
 //! [`lint`] is the other pipeline: it checks specs in the same way, and manifests, ours or anyone's.
+//!
+//! Beside it stand what comes before a spec ([`starter`], from metrics read by [`exposition`]) and what comes after ([`verify`], which asks
+//! [`prometheus_api`] over [`http`]).
 
 pub mod cli;
 pub mod control_loop;
 pub mod decimal;
 pub mod document;
 pub mod explain;
+pub mod exposition;
+pub mod http;
 pub mod kinds;
 pub mod lint;
 pub mod manifest;
@@ -21,10 +26,13 @@ pub mod output;
 pub mod plan;
 pub mod position;
 pub mod problem;
+pub mod prometheus_api;
 pub mod query;
 pub mod report;
 pub mod rule;
 pub mod spec;
+pub mod starter;
+pub mod verify;
 pub mod workload;
 pub mod written;
 

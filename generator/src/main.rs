@@ -1,4 +1,5 @@
-//! `bullmq-keda`: reads specs of BullMQ workers and prints KEDA ScaledObjects. One run, no network, no state.
+//! `bullmq-keda`: reads specs of BullMQ workers and prints KEDA ScaledObjects. One run, no state, and no network but for the verbs that
+//! ask a server.
 
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;

@@ -162,7 +162,7 @@ pub fn too_long(plan: &Plan<'_>) -> Option<Problem> {
 fn triggers(workload: &Workload) -> Vec<Trigger> {
     let all = scope(workload, |_| true);
     let required = scope(workload, |queue| !queue.optional);
-    let demand = workload.horizon.map_or(Demand::Now, Demand::Ahead);
+    let demand = demand(workload);
     let (query, threshold, unit) = match workload.policy {
         Policy::Slots { slots } => match workload.most_slots {
             None => (all.demand(demand), slots, "jobs that are ready or running"),
@@ -221,8 +221,13 @@ pub fn drain_time(within: Duration, startup: Option<Duration>) -> Duration {
     }
 }
 
+/// When the demand of a worker is looked up.
+pub fn demand(workload: &Workload) -> Demand {
+    workload.horizon.map_or(Demand::Now, Demand::Ahead)
+}
+
 /// The queues that fit, those of one Redis and prefix together, in the order in which they were written.
-fn scope(workload: &Workload, fits: impl Fn(&Queue) -> bool) -> Scope {
+pub fn scope(workload: &Workload, fits: impl Fn(&Queue) -> bool) -> Scope {
     let mut groups: Vec<Group> = Vec::new();
     for queue in workload.queues.iter().filter(|queue| fits(queue)) {
         let same = |group: &&mut Group| group.redis == queue.redis && group.prefix == queue.prefix;

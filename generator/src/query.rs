@@ -13,6 +13,8 @@
 //! Names are matched exactly: a regular expression of Prometheus is anchored at both ends, and what has a meaning in RE2 is escaped.
 //! See <https://prometheus.io/docs/prometheus/latest/querying/operators/#logical-set-binary-operators>.
 
+mod inspect;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
@@ -20,6 +22,8 @@ use std::time::Duration;
 use bullmq_vocabulary::{JobState, label, metric, prometheus_duration};
 
 use crate::decimal::Decimal;
+
+pub use inspect::{Inspection, exporters, horizons, queues, redis_up, scrapes};
 
 /// The queues of one prefix in one Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,13 +1,16 @@
 //! The command line: what was typed, read and answered. One file a verb; every stream is an argument, so that tests can be the
 //! terminal.
 
+mod access;
 mod completions;
 mod explain;
 mod generate;
+mod init;
 mod input;
 mod lint;
 mod man;
 mod schema;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -46,12 +49,13 @@ A first spec, spec.yaml:
 Examples:
   bullmq-keda generate spec.yaml
   bullmq-keda generate spec.yaml | kubectl apply -f -
+  bullmq-keda init --exporter http://localhost:9538    a first spec from the queues that exist
   bullmq-keda help generate
 
 Exit codes:
-  0  done; nothing to tell
-  1  a spec is wrong, or --check found a difference
-  2  wrong usage, or a file could not be read or written
+  0  done; nothing found
+  1  a spec is wrong, --check found a difference, lint found something, or workers would not scale
+  2  wrong usage, a file could not be read or written, or a server could not be reached
 
 Environment:
   NO_COLOR  if set and not empty, nothing is coloured";
@@ -59,23 +63,25 @@ Environment:
 #[derive(Debug, Subcommand)]
 enum Verb {
     Generate(generate::Args),
-    Explain(explain::Args),
     Lint(lint::Args),
+    Init(Box<init::Args>),
+    Explain(explain::Args),
+    Verify(Box<verify::Args>),
+    Schema(schema::Args),
     Completions(completions::Args),
     Man(man::Args),
-    Schema(schema::Args),
 }
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// What was asked for was made, or nothing was found.
+    /// What was asked for was made, or is as it should be.
     Made,
-    /// A spec is wrong and nothing was written, or something was found.
+    /// A spec is wrong, or there is nothing to make one of, and nothing was written; or something was found, or workers would not scale.
     Invalid,
     /// What is there differs from what was asked to be there.
     Differs,
-    /// The command line was wrong.
+    /// The command line was wrong, or what was asked could not be reached.
     Usage,
 }
 
@@ -115,11 +121,13 @@ pub fn run(
     match Args::try_parse_from(args) {
         Ok(Args { verb, quiet }) => match verb {
             Verb::Generate(args) => generate::run(&args, quiet, streams),
-            Verb::Explain(args) => explain::run(&args, streams),
             Verb::Lint(args) => lint::run(&args, streams),
+            Verb::Init(args) => init::run(&args, quiet, streams),
+            Verb::Explain(args) => explain::run(&args, streams),
+            Verb::Verify(args) => verify::run(&args, quiet, streams),
+            Verb::Schema(schema::Args {}) => schema::run(streams),
             Verb::Completions(args) => completions::run(&args, streams),
             Verb::Man(args) => man::run(&args, streams),
-            Verb::Schema(schema::Args {}) => schema::run(streams),
         },
         Err(error) => tell_usage(&error, streams),
     }
