@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use acceptance::{HELMS, fed, helm_template, ours, read_as_kubectl, read_by_pyyaml};
@@ -142,7 +142,8 @@ fn random_texts() -> Result<Vec<String>> {
 
 /// A stream of specs, one for each label value, with a worker for each name and each text. Everything in it is quoted, so that no reader
 /// is asked about the spec.
-fn specs() -> Result<String> {
+fn specs(template: &Path) -> Result<String> {
+    let template = quoted(template.to_str().context("a path that is text")?);
     let mut texts: Vec<String> = TEXTS.iter().map(|text| (*text).to_owned()).collect();
     texts.extend(random_texts()?);
     let mut out = String::new();
@@ -152,25 +153,44 @@ fn specs() -> Result<String> {
         // Writing to a String cannot fail.
         let _ = write!(
             out,
-            "---\napiVersion: bullmq-keda/v1\nprometheus: {{serverAddress: \"http://p:9090\", matchers: {{on: {}, y: \"1_0\"}}}}\n\
-             workers:\n",
+            "---\napiVersion: bullmq-keda/v1\nprometheus: {{serverAddress: \"http://p:9090\", matchers: {{on: {}, y: \"1_0\"}}, \
+             authentication: {{bearer: {{secret: \"on\", key: \"0123\"}}, ca: {{configMap: \"no\", key: \"1e3\"}}}}}}\n\
+             workers:\n\
+             - {{name: jobs-{index}, namespace: jobs, target: {{kind: Job, template: {template}}}, queues: [a], concurrency: 3, \
+             replicas: {{min: 0, max: 7}}, labels: {{on: \"0123\", y: \"no\"}}}}\n",
             quoted(label)
         );
         for (worker, text) in chunk.iter().enumerate() {
             let name = names
                 .next()
                 .unwrap_or_else(|| format!("w-{index}-{worker}"));
+            // Charts that render templates in what they take would render one in an annotation too.
+            let annotation = quoted(&text.replace("{{", "{ {"));
             let text = quoted(text);
             let _ = writeln!(
                 out,
                 "- {{name: {name}, namespace: {namespace}, queues: [{text}, {{name: {text}, prefix: {text}, redis: {text}}}], \
-                 concurrency: 3, replicas: {{min: 0, max: 7}}}}",
+                 concurrency: 3, replicas: {{min: 0, max: 7}}, annotations: {{on: {annotation}}}}}",
                 name = quoted(&name),
                 namespace = quoted(&name.replace('.', "-")),
             );
         }
     }
     Ok(out)
+}
+
+/// A template of a Job with the same texts, and where it is.
+fn template() -> Result<(tempfile::TempDir, PathBuf)> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("job.yaml");
+    let mut text = "apiVersion: batch/v1\nkind: Job\nspec:\n  backoffLimit: 3\n  template:\n    spec:\n      restartPolicy: Never\n      \
+                    containers:\n      - name: \"on\"\n        image: worker\n        args:\n"
+        .to_owned();
+    for one in TEXTS.iter().filter(|text| !text.contains("{{")) {
+        let _ = writeln!(text, "        - {}", quoted(one));
+    }
+    std::fs::write(&path, text)?;
+    Ok((folder, path))
 }
 
 fn generate(arguments: &[&str], input: &str) -> Result<String> {
@@ -218,11 +238,15 @@ fn assert_same(reader: &str, read: &BTreeMap<String, Value>, meant: &BTreeMap<St
 
 #[test]
 fn what_kubectl_and_pyyaml_read_is_what_was_meant() {
-    let specs = specs().unwrap();
+    let (_folder, template) = template().unwrap();
+    let specs = specs(&template).unwrap();
     let meant = meant(&specs).unwrap();
     for name in NAMES {
         let key = format!("{}/{name}", name.replace('.', "-"));
         assert_eq!(meant[&key]["spec"]["scaleTargetRef"]["name"], name);
+    }
+    for kind in ["ScaledObject", "ScaledJob", "TriggerAuthentication"] {
+        assert!(meant.values().any(|object| object["kind"] == kind), "{kind}");
     }
     let yaml = generate(&[], &specs).unwrap();
     let json = generate(&["--format", "json"], &specs).unwrap();
@@ -271,11 +295,12 @@ fn chart(folder: &Path, templates: &[(&str, &str)]) -> Result<()> {
 
 #[test]
 fn what_helm_renders_from_the_template_is_what_was_meant() {
-    let specs = specs().unwrap();
+    let (_folder, template) = template().unwrap();
+    let specs = specs(&template).unwrap();
     let meant = meant(&specs).unwrap();
-    let template = generate(&["--format", "helm"], &specs).unwrap();
+    let made = generate(&["--format", "helm"], &specs).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    chart(folder.path(), &[("scaling.yaml", &template)]).unwrap();
+    chart(folder.path(), &[("scaling.yaml", &made)]).unwrap();
     for helm in HELMS {
         let rendered = helm_template(helm, folder.path(), &[]).unwrap().unwrap();
         assert_same(
@@ -306,7 +331,8 @@ const TAKING_MANIFESTS: [(&str, &str); 2] = [
 #[test]
 fn a_chart_that_takes_manifests_renders_what_was_meant_whether_it_renders_templates_in_them_or_not()
 {
-    let specs = specs().unwrap();
+    let (_folder, template) = template().unwrap();
+    let specs = specs(&template).unwrap();
     let meant = meant(&specs).unwrap();
     let values = generate(
         &[
@@ -330,7 +356,8 @@ fn a_chart_that_takes_manifests_renders_what_was_meant_whether_it_renders_templa
                 .unwrap();
             let mut read = by_name(read_as_kubectl(&rendered).unwrap()).unwrap();
             for object in read.values_mut() {
-                for trigger in object["spec"]["triggers"].as_array_mut().unwrap() {
+                let triggers = object["spec"]["triggers"].as_array_mut();
+                for trigger in triggers.into_iter().flatten() {
                     let query = &mut trigger["metadata"]["query"];
                     let text = query.as_str().unwrap();
                     assert!(!text.contains("{{"), "{text}");

@@ -33,6 +33,7 @@ pub mod rule;
 pub mod spec;
 pub mod starter;
 pub mod verify;
+pub mod version;
 pub mod workload;
 pub mod written;
 

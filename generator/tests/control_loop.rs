@@ -9,6 +9,7 @@ use std::time::Duration;
 use bullmq_keda::control_loop::hpa::{
     self, Autoscaler, Behavior, Change, Pods, Policy, Rules, SYNC_PERIOD, Select, TOLERANCE, Target,
 };
+use bullmq_keda::control_loop::jobs;
 use bullmq_keda::control_loop::keda::{
     self, Answer, Fallback, FallbackBehavior, Operator, Trigger, reported,
 };
@@ -411,4 +412,54 @@ fn every_failure_is_passed_on_as_by_kedas_own_fallback() {
         }
     }
     assert!(played > 30, "{played}");
+}
+
+/// One poll for a ScaledJob.
+#[derive(Deserialize)]
+struct JobsCase {
+    min: Option<u32>,
+    max: Option<u32>,
+    strategy: Option<String>,
+    #[serde(default)]
+    triggers: Option<Vec<JobsTrigger>>,
+    running: u32,
+    pending: u32,
+    creates: u32,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+struct JobsTrigger {
+    value: f64,
+    threshold: u64,
+}
+
+#[test]
+fn every_poll_for_a_scaled_job_makes_as_many_jobs() {
+    let mut replayed = 0;
+    for case in cases::<JobsCase>("jobs").unwrap() {
+        // What we generate: bounds that are told and fit, one trigger, and this strategy.
+        let (Some(max), min) = (case.max, case.min.unwrap_or(0)) else {
+            continue;
+        };
+        let usual = matches!(case.strategy.as_deref(), None | Some("default"));
+        let trigger = match case.triggers.as_deref() {
+            None | Some([]) => None,
+            Some([one]) => Some(*one),
+            Some(_) => continue,
+        };
+        if !usual || min > max {
+            continue;
+        }
+        let config = jobs::Config {
+            min,
+            max,
+            threshold: milli(trigger.map_or(1, |trigger| trigger.threshold) * 1000),
+        };
+        let answer = trigger.map_or(Answer::Error, |trigger| Answer::Value(trigger.value));
+        let made = config.made(answer, case.running + case.pending);
+        let value = trigger.map(|trigger| trigger.value);
+        assert_eq!(made, case.creates, "{config:?} {value:?} {}", case.running);
+        replayed += 1;
+    }
+    assert!(replayed > 70, "{replayed}");
 }

@@ -47,7 +47,14 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn every_example_is_explained_word_for_word() {
-    for name in ["first-queue", "several-queues", "start-within"] {
+    for name in [
+        "authentication",
+        "first-queue",
+        "long-jobs",
+        "several-queues",
+        "start-within",
+        "versions",
+    ] {
         let spec = example(name).join("spec.yaml");
         let output = program(&[&spec], "", "C.UTF-8").unwrap();
         assert_eq!(text(&output.stderr), "", "{name}");

@@ -249,13 +249,13 @@ fn a_version_decides_what_is_written() {
     for (versions, worker, with, without) in [
         ("", "", vec!["timeout: \"5s\""], vec!["tolerance"]),
         (
-            "kubernetes: {version: \"1.33\"}",
+            "kubernetes: {version: \"1.34\"}",
             "",
             vec![],
             vec!["tolerance"],
         ),
         (
-            "kubernetes: {version: \"1.34\"}",
+            "kubernetes: {version: \"1.35\"}",
             "",
             vec!["tolerance: \"0\""],
             vec![],
@@ -267,7 +267,7 @@ fn a_version_decides_what_is_written() {
             vec![],
         ),
         (
-            "kubernetes: {version: \"1.34\"}\nkeda: {version: \"2.19\"}",
+            "kubernetes: {version: \"1.35\"}\nkeda: {version: \"2.19\"}",
             "",
             vec![],
             vec!["tolerance"],
@@ -368,7 +368,7 @@ fn a_template_is_embedded_as_it_is_in_its_own_order() {
 fn rich() -> String {
     spec(
         "headers: {X-Scope-OrgID: shop}\nauthentication: {basic: {username: {configMap: c, key: u}, password: {secret: s, key: p}}, ca: {secret: s, key: c}}",
-        "keda: {version: \"2.20\"}\nkubernetes: {version: \"1.34\"}",
+        "keda: {version: \"2.20\"}\nkubernetes: {version: \"1.35\"}",
         "target: {kind: Job, template: job.yaml}\nlabels: {a: b}\nrateLimit: 100/1m\njob: {mean: 2s}\noverrides: {spec: {pollingInterval: 5, triggers: null}}",
     )
 }

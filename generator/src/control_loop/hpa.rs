@@ -188,6 +188,32 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The smallest and the largest number of replicas, within the bounds, that are left as they are where `asked` are asked for. Whether a
+    /// number stays is `stays`.
+    pub fn near_enough(&self, asked: u32, stays: impl Fn(u32) -> bool) -> (u32, u32) {
+        let bounds = |replicas: u32| replicas.clamp(self.min, self.max);
+        let first = first_that(1, asked, &stays);
+        let last = first_that(asked, self.max.max(asked), |replicas| {
+            !stays(replicas.saturating_add(1))
+        });
+        (bounds(first), bounds(last))
+    }
+}
+
+/// The first number from `low` to `high` for which `fits` holds, where it holds for all that follow, and for `high`.
+fn first_that(mut low: u32, mut high: u32, fits: impl Fn(u32) -> bool) -> u32 {
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if fits(middle) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    low
+}
+
 /// The pods of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pods {

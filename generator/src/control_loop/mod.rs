@@ -4,6 +4,7 @@
 //! caller likes, every second or once a minute; it polls and looks when KEDA ([`keda`]) and the HPA ([`hpa`]) would.
 
 pub mod hpa;
+pub mod jobs;
 pub mod keda;
 
 use std::time::Duration;
@@ -54,7 +55,7 @@ impl Config {
                                 period: up.period,
                             },
                         ],
-                        tolerance: TOLERANCE,
+                        tolerance: if plan.exact_scale_up { 0.0 } else { TOLERANCE },
                     },
                     down: Rules {
                         window: down.window,

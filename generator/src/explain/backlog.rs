@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::words::Measure;
 use crate::control_loop::keda::reported;
-use crate::control_loop::{Config, hpa};
+use crate::control_loop::{Config, hpa, jobs};
 use hpa::{Pods, Target};
 
 /// One backlog.
@@ -17,13 +17,33 @@ pub struct Row {
     pub replicas: u32,
     /// Other numbers of replicas that would be left as they are, because they are near enough: the smallest and the largest.
     pub near_enough: Option<(u32, u32)>,
-    /// Whether there would be more, were it not for the largest number.
+    /// Whether there would be more, were it not for the largest number, or for the limit of the rate.
     pub limited: bool,
 }
 
 /// A series of backlogs that shows where the number changes, from none to beyond the largest.
 pub(super) fn rows(config: &Config, demand: &Measure) -> Vec<Row> {
-    let max = config.hpa.max;
+    backlogs(demand, demand.reachable(config.hpa.max))
+        .into_iter()
+        .map(|jobs| row(config, demand, jobs))
+        .collect()
+}
+
+/// The same for Jobs, where KEDA rounds up and nothing is near enough.
+pub(super) fn of_jobs(config: &jobs::Config, demand: &Measure) -> Vec<Row> {
+    let room = demand.reachable(config.max.saturating_sub(config.min));
+    backlogs(demand, room)
+        .into_iter()
+        .map(|jobs| Row {
+            jobs,
+            replicas: config.destination(demand.value(jobs)),
+            near_enough: None,
+            limited: jobs > demand.jobs(room),
+        })
+        .collect()
+}
+
+fn backlogs(demand: &Measure, max: u32) -> Vec<u64> {
     let one = demand.jobs(1);
     let mut backlogs = vec![0, 1, one, one.saturating_add(1)];
     backlogs.extend(steps(max).map(|replicas| demand.jobs(replicas)));
@@ -32,9 +52,6 @@ pub(super) fn rows(config: &Config, demand: &Measure) -> Vec<Row> {
     backlogs.sort_unstable();
     backlogs.dedup();
     backlogs
-        .into_iter()
-        .map(|jobs| row(config, demand, jobs))
-        .collect()
 }
 
 /// 2, 5, 10, 20, 50... below the largest number.
@@ -62,35 +79,14 @@ fn row(config: &Config, demand: &Measure, jobs: u64) -> Row {
         config.keda.min
     };
     let near_enough = active
-        .then(|| {
-            let stays = |replicas: u32| proposal(replicas) == replicas;
-            let bounds = |replicas: u32| replicas.clamp(config.hpa.min, config.hpa.max);
-            let first = first_that(1, asked, stays);
-            let last = first_that(asked, config.hpa.max.max(asked), |replicas| {
-                !stays(replicas.saturating_add(1))
-            });
-            (bounds(first), bounds(last))
-        })
+        .then(|| config.hpa.near_enough(asked, |replicas| proposal(replicas) == replicas))
         .filter(|range| *range != (replicas, replicas));
     Row {
         jobs,
         replicas,
         near_enough,
-        limited: jobs > demand.jobs(config.hpa.max),
+        limited: jobs > demand.jobs(demand.reachable(config.hpa.max)),
     }
-}
-
-/// The first number from `low` to `high` for which `fits` holds, where it holds for all that follow, and for `high`.
-fn first_that(mut low: u32, mut high: u32, fits: impl Fn(u32) -> bool) -> u32 {
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if fits(middle) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    low
 }
 
 #[cfg(test)]
@@ -142,6 +138,49 @@ mod tests {
                 or(10, 11, row(100, 10)),
                 or(19, 20, row(200, 20)),
                 limited(row(400, 20)),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_limit_of_the_rate_ends_the_table_below_the_largest_number() {
+        // 600 a minute of 3 s keep 30 slots busy, which are 3 replicas.
+        assert_eq!(
+            table(
+                "queues: [a], replicas: {min: 1, max: 20}, job: {mean: 3s}, rateLimit: 600/1m"
+            ),
+            [
+                row(0, 1),
+                row(1, 1),
+                row(10, 1),
+                or(1, 2, row(11, 2)),
+                row(20, 2),
+                row(30, 3),
+                limited(row(60, 3)),
+            ]
+        );
+    }
+
+    #[test]
+    fn jobs_are_those_that_are_asked_for_beside_the_smallest_number() {
+        let rows = of_jobs(
+            &jobs::Config {
+                min: 2,
+                max: 7,
+                threshold: crate::decimal::Decimal::from_thousandths(10_000),
+            },
+            &Measure::of(&plan(&worker("queues: [a], replicas: {min: 2, max: 7}"))),
+        );
+        assert_eq!(
+            rows,
+            [
+                row(0, 2),
+                row(1, 3),
+                row(10, 3),
+                row(11, 4),
+                row(20, 4),
+                row(50, 7),
+                limited(row(100, 7)),
             ]
         );
     }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::short;
 use crate::plan::{Plan, drain_time};
-use crate::workload::{POLLING_INTERVAL, Policy};
+use crate::workload::{KEDA_WITH_BEHAVIOR, POLLING_INTERVAL, Policy};
 use bullmq_vocabulary::prometheus_duration;
 
 /// A number that was chosen.
@@ -33,9 +33,20 @@ const EXECUTOR: &str =
 const FALLBACK: &str = "https://github.com/kedacore/keda/blob/v2.20.2/pkg/fallback/fallback.go";
 const REPLICAS: &str = "https://github.com/kubernetes/kubernetes/blob/v1.35.5/pkg/controller/podautoscaler/replica_calculator.go";
 
+const FEATURES: &str =
+    "https://github.com/kubernetes/kubernetes/blob/v1.35.5/pkg/features/kube_features.go";
+const JOBS: &str =
+    "https://github.com/kedacore/keda/blob/v2.20.2/pkg/scaling/executor/scale_jobs.go";
+
 /// Every choice for one worker.
 pub(super) fn choices(plan: &Plan<'_>) -> Vec<Choice> {
     let mut choices = of_the_query(plan);
+    if plan.workload.template.is_some() {
+        choices.retain(|choice| choice.field != "metricType");
+        choices.extend(of_jobs());
+        choices.extend(of_failures(plan));
+        return choices;
+    }
     choices.extend(of_the_hpa(plan));
     choices.extend(of_zero(plan));
     choices.extend(of_failures(plan));
@@ -93,6 +104,14 @@ fn of_the_query(plan: &Plan<'_>) -> Vec<Choice> {
             SPEC,
         ),
     });
+    if let Some(most) = workload.most_slots {
+        choices.push(choice(
+            "most slots",
+            most.to_string(),
+            "rateLimit x job.mean: more slots would only wait",
+            SPEC,
+        ));
+    }
     if let Policy::StartWithin { within, .. } = workload.policy {
         let drain = drain_time(within, workload.startup);
         choices.push(choice(
@@ -115,9 +134,32 @@ fn of_the_query(plan: &Plan<'_>) -> Vec<Choice> {
     choices
 }
 
+fn of_jobs() -> Vec<Choice> {
+    vec![
+        choice(
+            "pollingInterval",
+            short(POLLING_INTERVAL),
+            "half of KEDA's default of 30s: it is a part of what a job waits for",
+            SIMULATED,
+        ),
+        choice(
+            "scalingStrategy",
+            "default".to_owned(),
+            "the answer counts running jobs too; `accurate` would count one twice that has begun and is still waiting in Prometheus",
+            JOBS,
+        ),
+        choice(
+            "rollout",
+            "gradual".to_owned(),
+            "the other one ends running Jobs when the manifest changes",
+            JOBS,
+        ),
+    ]
+}
+
 fn of_the_hpa(plan: &Plan<'_>) -> Vec<Choice> {
     let (up, down) = (plan.scale_up, plan.scale_down);
-    vec![
+    let mut choices = vec![
         choice(
             "scaleUp",
             format!(
@@ -141,7 +183,16 @@ fn of_the_hpa(plan: &Plan<'_>) -> Vec<Choice> {
             "a guard against a wrong metric that costs nothing in a healthy loop",
             SIMULATED,
         ),
-    ]
+    ];
+    if plan.exact_scale_up {
+        choices.push(choice(
+            "scaleUp tolerance",
+            "0".to_owned(),
+            "without it the eleventh job for ten slots waits; Kubernetes takes the field unless switched off since 1.35",
+            FEATURES,
+        ));
+    }
+    choices
 }
 
 fn of_zero(plan: &Plan<'_>) -> Vec<Choice> {
@@ -188,7 +239,7 @@ fn of_failures(plan: &Plan<'_>) -> Vec<Choice> {
             FALLBACK,
         ),
     };
-    vec![
+    let mut choices = vec![
         fallback,
         choice(
             "ignoreNullValues",
@@ -202,11 +253,14 @@ fn of_failures(plan: &Plan<'_>) -> Vec<Choice> {
             "active is what is strictly above: the first job wakes",
             SCALER,
         ),
-        choice(
+    ];
+    if plan.workload.keda >= KEDA_WITH_BEHAVIOR {
+        choices.push(choice(
             "timeout",
             "5s".to_owned(),
             "KEDA's default is 3s; a number without unit would be milliseconds",
             SCALER,
-        ),
-    ]
+        ));
+    }
+    choices
 }

@@ -113,6 +113,56 @@ pub(super) fn failures(plan: &Plan<'_>, config: &Config) -> Vec<Failure> {
     failures
 }
 
+/// What follows for Jobs: <https://github.com/kedacore/keda/blob/v2.20.2/pkg/scaling/scale_handler.go>, `checkScaledJobScalers`.
+pub(super) fn of_jobs(plan: &Plan<'_>) -> Vec<Failure> {
+    let hold = "KEDA makes no new Job. Those that run go on to their end.";
+    let min = plan.workload.replicas.min();
+    let hold = if min == 0 {
+        hold.to_owned()
+    } else {
+        format!("{hold} Fewer than {min} are made up for as before.")
+    };
+    let scrape = short(plan.workload.prometheus.scrape_interval);
+    let mut failures = vec![
+        Failure::new(
+            "Redis",
+            format!("The exporter serves none of its queues, so there is no answer. {hold}"),
+        ),
+        Failure::new(
+            "exporter",
+            format!("Its series end at the next scrape, {scrape} later at the latest. {hold}"),
+        ),
+        Failure::new("Prometheus", format!("There is no answer. {hold}")),
+        Failure::new(
+            "KEDA's operator",
+            "Nothing makes a Job, and nothing ends one.",
+        ),
+        Failure::new(
+            "KEDA's metrics server",
+            "Nothing changes: Jobs do not need it.",
+        ),
+        Failure::new(
+            if plan.workload.queues.len() > 1 {
+                "one required queue"
+            } else {
+                "the queue"
+            },
+            format!("Renamed, obliterated or never made: there is no answer. {hold}"),
+        ),
+    ];
+    if plan.workload.queues.iter().any(|queue| queue.optional) {
+        failures.push(Failure::new(
+            "an optional queue",
+            "It counts as empty. Everything else goes on.",
+        ));
+    }
+    failures.push(Failure::new(
+        "metrics, for long",
+        "It lasts as long as it lasts; there is no fallback for Jobs, and no cooldown that could end them.",
+    ));
+    failures
+}
+
 impl Worker<'_> {
     /// All triggers fail.
     fn loss(&self) -> String {

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::control_loop::{Config, hpa};
+use crate::control_loop::{Config, hpa, jobs};
 use crate::plan::Plan;
 use bullmq_vocabulary::prometheus_duration;
 
@@ -39,14 +39,18 @@ pub struct Explanation {
     pub worker: String,
     /// Its namespace; none means that of whoever applies the manifest.
     pub namespace: Option<String>,
-    /// What is scaled, as `KIND/NAME`.
+    /// What is scaled, as `KIND/NAME`; for Jobs, the ScaledJob itself.
     pub target: String,
     /// What the worker's manifest does, in a sentence.
     pub summary: String,
     /// What is asked of Prometheus.
     pub triggers: Vec<Trigger>,
-    /// The HPA that KEDA makes.
-    pub hpa: Hpa,
+    /// The largest number of replicas, or of Jobs.
+    pub max_replicas: u32,
+    /// The HPA that KEDA makes; none for Jobs, which KEDA makes itself.
+    pub hpa: Option<Hpa>,
+    /// What the spec's `overrides` write into the manifest, as it stands there. The numbers above are those without it.
+    pub overrides: Option<serde_json::Value>,
     /// How many replicas a backlog is for.
     pub backlog: Vec<Row>,
     /// How the number of replicas changes over time.
@@ -117,19 +121,34 @@ pub fn explain(plan: &Plan<'_>) -> Explanation {
     let workload = plan.workload;
     let config = Config::of(plan);
     let demand = words::Measure::of(plan);
-    let timelines = timeline::timelines(plan, &config, &demand);
+    let of_jobs = jobs::Config::of(plan);
+    let timelines = match &of_jobs {
+        Some(jobs) => timeline::of_jobs(jobs, &demand),
+        None => timeline::timelines(plan, &config, &demand),
+    };
     Explanation {
         worker: workload.name.clone(),
         namespace: workload.namespace.clone(),
-        target: format!("{}/{}", workload.target.kind, workload.target.name),
+        target: match workload.template {
+            Some(_) => format!("ScaledJob/{}", workload.name),
+            None => format!("{}/{}", workload.target.kind, workload.target.name),
+        },
         summary: words::summary(plan),
         triggers: triggers(plan),
-        hpa: hpa(plan, &config),
-        backlog: backlog::rows(&config, &demand),
+        max_replicas: workload.replicas.max(),
+        hpa: of_jobs.is_none().then(|| hpa(plan, &config)),
+        overrides: workload.overrides.as_deref().map(crate::workload::tree),
+        backlog: match &of_jobs {
+            Some(jobs) => backlog::of_jobs(jobs, &demand),
+            None => backlog::rows(&config, &demand),
+        },
         reactions: reaction::reactions(plan),
         notes: reaction::notes(plan, &timelines),
         timelines,
-        failures: failure::failures(plan, &config),
+        failures: match of_jobs {
+            Some(_) => failure::of_jobs(plan),
+            None => failure::failures(plan, &config),
+        },
         choices: choice::choices(plan),
     }
 }
@@ -162,7 +181,7 @@ fn hpa(plan: &Plan<'_>, config: &Config) -> Hpa {
     };
     let triggers = plan.triggers.iter().enumerate();
     Hpa {
-        name: format!("keda-hpa-{}", plan.workload.name),
+        name: hpa_name(plan),
         min_replicas: config.hpa.min,
         max_replicas: config.hpa.max,
         metrics: triggers
@@ -184,12 +203,31 @@ fn hpa(plan: &Plan<'_>, config: &Config) -> Hpa {
             down.percent,
             short(down.period)
         ),
-        tolerance: format!(
-            "up to {} above and {} below what the replicas are for, nothing changes",
-            percent(rising),
-            percent(falling)
-        ),
+        tolerance: if rising > 0.0 {
+            format!(
+                "up to {} above and {} below what the replicas are for, nothing changes",
+                percent(rising),
+                percent(falling)
+            )
+        } else {
+            format!(
+                "none above, because `scaleUp.tolerance` is 0; up to {} below what the replicas are for, nothing changes",
+                percent(falling)
+            )
+        },
     }
+}
+
+/// The name that KEDA gives the HPA, unless the overrides give it another.
+fn hpa_name(plan: &Plan<'_>) -> String {
+    let overrides = plan.workload.overrides.as_deref();
+    let tree = overrides.map(crate::workload::tree);
+    let path = "/spec/advanced/horizontalPodAutoscalerConfig/name";
+    let own = tree.as_ref().and_then(|tree| tree.pointer(path)?.as_str());
+    own.map_or_else(
+        || format!("keda-hpa-{}", plan.workload.name),
+        ToOwned::to_owned,
+    )
 }
 
 fn percent(fraction: f64) -> String {

@@ -85,6 +85,18 @@ pub(super) fn reactions(plan: &Plan<'_>) -> Vec<Reaction> {
         None => String::new(),
     };
     let mut reactions = Vec::new();
+    if plan.workload.template.is_some() {
+        return vec![Reaction::new(
+            "a Job for a job",
+            scrape / 2 + poll / 2 + ASKING + startup,
+            times.first_job_at_worst(true),
+            format!(
+                "scrape {} + KEDA's poll {}{and_startup}",
+                short(scrape),
+                short(poll)
+            ),
+        )];
+    }
     if min == 0 {
         reactions.push(Reaction::new(
             "0 to 1",
@@ -142,7 +154,7 @@ pub(super) fn reactions(plan: &Plan<'_>) -> Vec<Reaction> {
 pub(super) fn notes(plan: &Plan<'_>, timelines: &[Timeline]) -> Vec<String> {
     let workload = plan.workload;
     let times = Times::of(plan);
-    let from_zero = workload.replicas.min() == 0;
+    let from_zero = workload.replicas.min() == 0 || workload.template.is_some();
     let worst = times.first_job_at_worst(from_zero);
     let mut notes = Vec::new();
     if let Policy::StartWithin { within, .. } = workload.policy
@@ -198,8 +210,13 @@ pub(super) fn notes(plan: &Plan<'_>, timelines: &[Timeline]) -> Vec<String> {
         && last.seconds > 0
     {
         notes.push(format!(
-            "A burst has all {} replicas {} after it was first seen{}.",
+            "A burst has all {} {} {} after it was first seen{}.",
             last.replicas,
+            if workload.template.is_some() {
+                "Jobs"
+            } else {
+                "replicas"
+            },
             short(Duration::from_secs(last.seconds)),
             match workload.startup {
                 Some(startup) => format!(", and they work {} later", short(startup)),

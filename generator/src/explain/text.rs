@@ -1,7 +1,7 @@
 //! An explanation as people read it: the answer first, then what it is made of.
 
 use super::page::{Align, Page, Screen};
-use super::{Explanation, Row, Timeline, promql, short};
+use super::{Explanation, Hpa, Row, Timeline, promql, short};
 use std::time::Duration;
 
 use Align::{Left, Right};
@@ -19,13 +19,23 @@ fn worker(page: &mut Page, explained: &Explanation) {
     page.title(&explained.worker);
     page.blank();
     page.paragraph(&explained.summary, 0);
-    backlog(page, &explained.backlog, explained.hpa.max_replicas);
+    let max = explained.max_replicas;
+    let unit = if explained.hpa.is_some() {
+        "replicas"
+    } else {
+        "Jobs"
+    };
+    backlog(page, &explained.backlog, max, unit);
     for timeline in &explained.timelines {
-        course(page, timeline, explained.hpa.max_replicas);
+        course(page, timeline, max, unit);
     }
     reactions(page, explained);
     failures(page, explained);
-    hpa(page, explained);
+    match &explained.hpa {
+        Some(of) => hpa(page, explained, of),
+        None => scaled_job(page, explained),
+    }
+    overrides(page, explained);
     queries(page, explained);
     choices(page, explained);
 }
@@ -34,10 +44,23 @@ fn cells<const N: usize>(row: [&str; N]) -> Vec<String> {
     row.into_iter().map(ToOwned::to_owned).collect()
 }
 
-fn backlog(page: &mut Page, rows: &[Row], max: u32) {
-    page.heading("Replicas for a backlog");
+fn backlog(page: &mut Page, rows: &[Row], max: u32, unit: &str) {
+    page.heading(if unit == "Jobs" {
+        "Jobs for a backlog"
+    } else {
+        "Replicas for a backlog"
+    });
     let room = page.room(52, 40);
-    let mut table = vec![cells(["jobs", "replicas", "", "or, if already there"])];
+    let mut table = vec![cells([
+        "jobs",
+        unit,
+        "",
+        if unit == "Jobs" {
+            ""
+        } else {
+            "or, if already there"
+        },
+    ])];
     for row in rows {
         let others = match row.near_enough {
             Some((first, last)) if last - first > 1 => format!("{first} to {last}"),
@@ -46,6 +69,7 @@ fn backlog(page: &mut Page, rows: &[Row], max: u32) {
             None => String::new(),
         };
         let others = match (row.limited, others.is_empty()) {
+            (true, true) if row.replicas < max => "the rate allows no more: jobs wait".to_owned(),
             (true, true) => "the largest number: jobs wait".to_owned(),
             (true, false) => format!("{others}; jobs wait"),
             (false, _) => others,
@@ -60,10 +84,10 @@ fn backlog(page: &mut Page, rows: &[Row], max: u32) {
     page.table(2, &[Right, Right, Left, Left], &table);
 }
 
-fn course(page: &mut Page, timeline: &Timeline, max: u32) {
+fn course(page: &mut Page, timeline: &Timeline, max: u32, unit: &str) {
     page.heading(&timeline.title);
     let room = page.room(52, 40);
-    let mut table = vec![cells(["after", "replicas", "", ""])];
+    let mut table = vec![cells(["after", unit, "", ""])];
     for moment in &timeline.moments {
         table.push(vec![
             short(Duration::from_secs(moment.seconds)),
@@ -103,8 +127,47 @@ fn failures(page: &mut Page, explained: &Explanation) {
     page.table(2, &[Left, Left], &table);
 }
 
-fn hpa(page: &mut Page, explained: &Explanation) {
-    let hpa = &explained.hpa;
+/// What a person writes into the manifest, which is nothing that was chosen here.
+fn overrides(page: &mut Page, explained: &Explanation) {
+    let Some(overrides) = &explained.overrides else {
+        return;
+    };
+    page.heading("What `overrides` writes into the manifest");
+    page.paragraph(
+        "Merged last. What is said above does not know of it: where it changes a number, the number in the manifest counts.",
+        2,
+    );
+    page.blank();
+    // A value that was read as a tree is one that can be printed.
+    let yaml = serde_saphyr::to_string(overrides).unwrap_or_default();
+    for line in yaml.lines() {
+        page.verbatim(line, 2);
+    }
+}
+
+/// There is no HPA: who wants to see Jobs made looks elsewhere.
+fn scaled_job(page: &mut Page, explained: &Explanation) {
+    page.heading("No HPA");
+    page.paragraph(
+        "KEDA makes a Job for each share of the answer at its own poll, and ends none. A Job ends by itself, so that long jobs are never interrupted.",
+        2,
+    );
+    page.blank();
+    let option = match &explained.namespace {
+        Some(namespace) => format!(" -n {namespace}"),
+        None => String::new(),
+    };
+    let worker = &explained.worker;
+    page.paragraph("Look at it in the cluster:", 2);
+    page.blank();
+    page.verbatim(&format!("kubectl{option} describe scaledjob/{worker}"), 4);
+    page.verbatim(
+        &format!("kubectl{option} get jobs -l scaledjob.keda.sh/name={worker}"),
+        4,
+    );
+}
+
+fn hpa(page: &mut Page, explained: &Explanation, hpa: &Hpa) {
     page.heading("The HPA that KEDA makes");
     let place = match &explained.namespace {
         Some(namespace) => format!("{} in {namespace}", hpa.name),
@@ -139,11 +202,11 @@ fn hpa(page: &mut Page, explained: &Explanation) {
         cells(["tolerance", &hpa.tolerance]),
     ]);
     page.table(2, &[Left, Left], &table);
-    look(page, explained);
+    look(page, explained, hpa);
 }
 
 /// The commands that show what is said here in the cluster.
-fn look(page: &mut Page, explained: &Explanation) {
+fn look(page: &mut Page, explained: &Explanation, hpa: &Hpa) {
     page.blank();
     let (option, namespace) = match &explained.namespace {
         Some(namespace) => (format!(" -n {namespace}"), namespace.as_str()),
@@ -158,7 +221,7 @@ fn look(page: &mut Page, explained: &Explanation) {
     page.verbatim(
         &format!(
             "kubectl{option} get scaledobject/{worker} hpa/{}",
-            explained.hpa.name
+            hpa.name
         ),
         4,
     );

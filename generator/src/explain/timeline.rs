@@ -11,8 +11,9 @@ use super::words::Measure;
 use super::{counted, short};
 use crate::control_loop::hpa::{self, Pods, SYNC_PERIOD};
 use crate::control_loop::keda::{self, Answer};
-use crate::control_loop::{Config, ControlLoop, Observation};
+use crate::control_loop::{Config, ControlLoop, Observation, jobs};
 use crate::plan::Plan;
+use crate::workload::POLLING_INTERVAL;
 
 /// When in each period KEDA polls. KEDA keeps times in whole seconds, so that what happens on the second is not what happens.
 const POLL_PHASE: Duration = Duration::from_millis(500);
@@ -50,8 +51,8 @@ pub struct Moment {
 /// The courses that are worth seeing for this worker.
 pub(super) fn timelines(plan: &Plan<'_>, config: &Config, demand: &Measure) -> Vec<Timeline> {
     let replicas = plan.workload.replicas;
-    let (min, max) = (replicas.min(), replicas.max());
-    if min == max {
+    let (min, max) = (replicas.min(), demand.reachable(replicas.max()));
+    if min >= max {
         return Vec::new();
     }
     let most = demand.jobs(max);
@@ -82,6 +83,40 @@ pub(super) fn timelines(plan: &Plan<'_>, config: &Config, demand: &Measure) -> V
         });
     }
     timelines
+}
+
+/// How Jobs are made of a burst: by KEDA alone, poll by poll, while none of them ends.
+pub(super) fn of_jobs(config: &jobs::Config, demand: &Measure) -> Vec<Timeline> {
+    let most = demand.jobs(demand.reachable(config.max.saturating_sub(config.min)));
+    if most == 0 {
+        return Vec::new();
+    }
+    let answer = Answer::Value(demand.value(most));
+    let mut there = config.min;
+    let mut moments = Vec::new();
+    let mut seconds = 0;
+    loop {
+        let made = config.made(answer, there);
+        if made == 0 {
+            break;
+        }
+        there = there.saturating_add(made);
+        moments.push(Moment {
+            seconds,
+            replicas: there,
+            reason: format!("KEDA makes {}", counted(made, "Job")),
+        });
+        seconds += POLLING_INTERVAL.as_secs();
+    }
+    vec![Timeline {
+        name: "burst",
+        title: format!(
+            "A burst of {} or more, from {}",
+            counted(most, "job"),
+            counted(config.min, "Job")
+        ),
+        moments,
+    }]
 }
 
 /// Plays the loop until it has settled on `before`, and then on `value`.

@@ -36,6 +36,8 @@ pub(super) struct Measure {
     share: Option<(Decimal, Decimal)>,
     /// How much one replica is for.
     pub(super) threshold: Decimal,
+    /// The slots that a limit of the rate keeps busy; none if there is no limit.
+    most: Option<Decimal>,
 }
 
 impl Measure {
@@ -51,20 +53,39 @@ impl Measure {
                 Some((Decimal::seconds_of(mean), Decimal::seconds_of(within)))
             }
         };
-        Self { share, threshold }
+        Self {
+            share,
+            threshold,
+            most: plan.workload.most_slots,
+        }
     }
 
     /// The value for so many jobs.
     pub(super) fn value(&self, jobs: u64) -> f64 {
         let jobs = float(jobs);
-        match self.share {
+        let slots = match self.share {
             None => jobs,
             Some((mean, within)) => {
                 let slots = jobs * (float(mean.thousandths()) / 1000.0)
                     / (float(within.thousandths()) / 1000.0);
                 slots.min(jobs)
             }
+        };
+        match self.most {
+            None => slots,
+            Some(most) => slots.min(float(most.thousandths()) / 1000.0),
         }
+    }
+
+    /// The most replicas that can be asked for, of so many that may be.
+    pub(super) fn reachable(&self, max: u32) -> u32 {
+        let Some(most) = self.most else {
+            return max;
+        };
+        let replicas = most
+            .thousandths()
+            .div_ceil(self.threshold.thousandths().max(1));
+        u32::try_from(replicas).unwrap_or(max).min(max)
     }
 
     /// The largest backlog that so many replicas are for.
@@ -97,7 +118,14 @@ pub(super) fn summary(plan: &Plan<'_>) -> String {
         None => String::new(),
     };
     let replicas = workload.replicas;
-    let range = if replicas.min() == replicas.max() {
+    let range = if workload.template.is_some() {
+        format!(
+            "Makes Jobs{place} of the template of {}, {} to {} at once",
+            workload.name,
+            replicas.min(),
+            replicas.max()
+        )
+    } else if replicas.min() == replicas.max() {
         format!(
             "Keeps the {} {}{place} at {} replicas",
             target.kind,
@@ -223,6 +251,14 @@ pub(super) fn terms(plan: &Plan<'_>, trigger: &Trigger) -> Vec<Term> {
             terms.push(Term::new("sum(demand)", demand));
         }
     }
+    if let Some(most) = workload.most_slots.filter(|_| guarded) {
+        terms.push(Term::new(
+            format!("scalar(clamp_min(active, {most}))"),
+            format!(
+                "no more than {most} slots, which is rateLimit x job.mean: more would only wait. What runs already is never counted less"
+            ),
+        ));
+    }
     terms.push(once);
     if guarded {
         let required = workload
@@ -269,6 +305,7 @@ mod tests {
         Measure {
             share: share.map(|(mean, within)| (milli(mean), milli(within))),
             threshold: milli(threshold),
+            most: None,
         }
     }
 

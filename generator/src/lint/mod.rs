@@ -37,7 +37,7 @@ use object::{Kind, Object, entries, get, items, text};
 use set::{JobTime, Set};
 
 pub use suppression::Suppressed;
-pub use version::{NotAVersion, Version};
+pub use crate::version::{NotAVersion, Version};
 
 /// KEDA's `pollingInterval` in seconds where none is written:
 /// <https://github.com/kedacore/keda/blob/v2.20.2/apis/keda/v1alpha1/withtriggers_types.go>.

@@ -27,7 +27,8 @@ use worker::worker;
 pub use authentication::{Authentication, Existing, Identity, Provider, Reference, Way};
 pub(crate) use fields::closest;
 pub use fields::{At, Field};
-pub use values::{Utilization, Version};
+pub use crate::version::Version;
+pub use values::Utilization;
 
 /// The only version of the spec.
 pub const API_VERSION: &str = "bullmq-keda/v1";

@@ -153,7 +153,7 @@ pub static KUBERNETES: Shape = shape(
     &[field(
         "version",
         Takes::Like(VERSION),
-        "The oldest version of Kubernetes that will read the manifests, in quotes. From 1.34 on the autoscaler is told to have no tolerance.",
+        "The oldest version of Kubernetes that will read the manifests, in quotes. From 1.35 on the autoscaler is told to have no tolerance.",
     )],
 );
 

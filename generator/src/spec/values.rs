@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::fields::{Reader, Value};
 use crate::decimal::Decimal;
 use crate::problem::{Problem, Rule};
+use crate::version::Version;
 
 /// The longest duration of any field. A job that runs for more than a month is not scaled by the minute.
 pub(super) const LONGEST: Duration = Duration::from_hours(720);
@@ -42,21 +43,6 @@ impl Utilization {
     /// This part of a number of slots, exactly.
     pub fn of(self, slots: u32) -> Decimal {
         Decimal::from_thousandths(u64::from(slots) * u64::from(self.per_mille))
-    }
-}
-
-/// A version of KEDA or Kubernetes. Patches bring no fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version {
-    /// The first number.
-    pub major: u32,
-    /// The second number.
-    pub minor: u32,
-}
-
-impl std::fmt::Display for Version {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
     }
 }
 
@@ -239,28 +225,15 @@ pub(super) fn is_dns_label(text: &str) -> bool {
 /// Reads a version of KEDA or Kubernetes in two or three numbers. In quotes, because `2.20` is a number to YAML, and the same as `2.2`.
 pub(super) fn version(reader: &mut Reader<'_>, value: Value<'_>) -> Option<Version> {
     let text = reader.text(value)?;
-    let mut numbers = text.strip_prefix('v').unwrap_or(&text).split('.');
-    let mut number = || -> Option<u32> {
-        let digits = numbers.next()?;
-        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-        digits.parse().ok().filter(|_| plain)
-    };
-    let (major, minor) = (number(), number());
-    let patch = number();
-    let ended = numbers.next().is_none();
-    let counted = text.split('.').count();
-    match (major, minor) {
-        (Some(major), Some(minor)) if ended && (counted == 2 || patch.is_some()) => {
-            Some(Version { major, minor })
-        }
-        _ => reader.refuse(Problem::new(
+    text.parse().ok().or_else(|| {
+        reader.refuse(Problem::new(
             Rule::VersionUnreadable,
             value.node.span,
             format!("{value} is not readable as a version"),
             "not two or three numbers",
             "write major and minor version in quotes: `\"2.20\"`",
-        )),
-    }
+        ))
+    })
 }
 
 /// Reads the kind of the object to scale.

@@ -62,6 +62,7 @@ fn decision(decision: &Decision) -> Value {
             "keptFrom": kept.map_or(*now, |(from, _)| from),
             "keptTo": kept.map_or(*now, |(_, to)| to),
         }),
+        Decision::Jobs { now } => json!({"kind": "jobs", "jobs": now}),
         Decision::Zero => json!({"kind": "zero", "replicas": 0}),
         Decision::Wake => json!({"kind": "wake"}),
         Decision::Hold => json!({"kind": "hold"}),

@@ -90,6 +90,11 @@ pub enum Decision {
         /// From and to how many replicas it leaves as they are.
         kept: Option<(u32, u32)>,
     },
+    /// So many Jobs, made by KEDA itself.
+    Jobs {
+        /// How many there are, once those that run already are counted.
+        now: u32,
+    },
     /// None, once it has been quiet for long enough.
     Zero,
     /// Nothing changes, but for the first replica, which is woken.

@@ -228,9 +228,16 @@ fn decision(decision: &Decision, plan: &Plan<'_>) -> String {
                 replicas(*now)
             )
         }
+        Decision::Jobs { now } => format!(
+            "{now} Job{}, those that run included",
+            if *now == 1 { "" } else { "s" }
+        ),
         Decision::Zero => {
             let quiet = bullmq_vocabulary::prometheus_duration(plan.workload.idle_after);
             format!("0 replicas, after {quiet} without demand")
+        }
+        Decision::Hold if plan.workload.template.is_some() => {
+            "holds: KEDA makes no new Job, and ends none".to_owned()
         }
         Decision::Wake => {
             "holds: KEDA starts the first replica and changes nothing else".to_owned()

@@ -36,36 +36,18 @@ pub const JOB: &str = "Job";
 /// The API version of Jobs.
 pub const BATCH_V1: &str = "batch/v1";
 /// The KEDA that manifests are for unless told: the one whose code their claims were read in and tried with.
-pub const DEFAULT_KEDA: Version = Version {
-    major: 2,
-    minor: 20,
-};
+pub const DEFAULT_KEDA: Version = Version::new(2, 20, 0);
 /// The oldest KEDA that manifests can be for. Before it there is no `initialCooldownPeriod`, and running pods would go at the first poll.
-pub const OLDEST_KEDA: Version = Version {
-    major: 2,
-    minor: 14,
-};
+pub const OLDEST_KEDA: Version = Version::new(2, 14, 0);
 /// From this KEDA on a fallback can keep what is there, and a trigger has a timeout of its own.
-pub const KEDA_WITH_BEHAVIOR: Version = Version {
-    major: 2,
-    minor: 17,
-};
+pub const KEDA_WITH_BEHAVIOR: Version = Version::new(2, 17, 0);
 /// From this KEDA on labels can be kept from the HPA.
-pub const KEDA_WITH_EXCLUDED_LABELS: Version = Version {
-    major: 2,
-    minor: 18,
-};
+pub const KEDA_WITH_EXCLUDED_LABELS: Version = Version::new(2, 18, 0);
 /// The oldest Kubernetes that manifests can be for: `autoscaling/v2` is stable from here on.
-pub const OLDEST_KUBERNETES: Version = Version {
-    major: 1,
-    minor: 23,
-};
-/// From this Kubernetes on an HPA has a tolerance of its own:
-/// <https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#tolerance>.
-pub const KUBERNETES_WITH_TOLERANCE: Version = Version {
-    major: 1,
-    minor: 34,
-};
+pub const OLDEST_KUBERNETES: Version = Version::new(1, 23, 0);
+/// From this Kubernetes on an HPA has a tolerance of its own unless somebody switched it off: `HPAConfigurableTolerance` is beta and on by
+/// default since 1.35, and in 1.33 and 1.34 alpha and off: <https://github.com/kubernetes/kubernetes/blob/v1.35.5/pkg/features/kube_features.go>.
+pub const KUBERNETES_WITH_TOLERANCE: Version = Version::new(1, 35, 0);
 
 /// Which Prometheus is asked, and what it knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
