@@ -246,7 +246,10 @@ fn what_kubectl_and_pyyaml_read_is_what_was_meant() {
         assert_eq!(meant[&key]["spec"]["scaleTargetRef"]["name"], name);
     }
     for kind in ["ScaledObject", "ScaledJob", "TriggerAuthentication"] {
-        assert!(meant.values().any(|object| object["kind"] == kind), "{kind}");
+        assert!(
+            meant.values().any(|object| object["kind"] == kind),
+            "{kind}"
+        );
     }
     let yaml = generate(&[], &specs).unwrap();
     let json = generate(&["--format", "json"], &specs).unwrap();

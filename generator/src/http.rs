@@ -269,6 +269,18 @@ impl Client {
     /// # Errors
     /// When there is no whole answer within the bounds.
     pub fn get(&self, url: &str) -> Result<Response, Error> {
+        self.get_with(url, std::iter::empty())
+    }
+
+    /// Asks once, with more headers. Those of the credentials come first: one of the same name is not sent twice.
+    ///
+    /// # Errors
+    /// When there is no whole answer within the bounds.
+    pub fn get_with<'h>(
+        &self,
+        url: &str,
+        more: impl Iterator<Item = (&'h String, &'h String)>,
+    ) -> Result<Response, Error> {
         let Ok(uri) = url.parse::<Uri>() else {
             return Err(Error::Address);
         };
@@ -276,6 +288,13 @@ impl Client {
         let mut request = self.agent.get(uri);
         for (name, value) in &self.headers {
             request = request.header(name, value);
+        }
+        for (name, value) in more {
+            let told =
+                |(own, _): &(HeaderName, HeaderValue)| own.as_str().eq_ignore_ascii_case(name);
+            if !self.headers.iter().any(told) {
+                request = request.header(name, value);
+            }
         }
         // What stands on this machine is not asked through a proxy, as in every other client.
         if is_here(&host) {

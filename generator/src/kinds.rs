@@ -3,18 +3,50 @@
 //! The API server drops a field that it does not know in silence. What people bring in themselves, the template of a Job or an
 //! override, is therefore held against the whole table, which is made from the Go types of KEDA and Kubernetes.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use serde_json::Value;
+use serde::Deserialize;
 
 use crate::document::{Kind, Node};
 use crate::problem::Span;
 use crate::spec::closest;
 
-static TABLE: LazyLock<Value> = LazyLock::new(|| {
-    // A test holds the table to be JSON. Without it nothing would be known, and nothing refused.
-    serde_json::from_str(include_str!("lint/tables/fields.json")).unwrap_or_default()
-});
+/// The tables, and nothing where they cannot be read, which a test excludes.
+pub(crate) static TABLES: LazyLock<Option<Tables>> =
+    LazyLock::new(|| serde_json::from_str(include_str!("lint/tables/fields.json")).ok());
+
+/// All fields of all types that our kinds are made of.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Tables {
+    /// The kinds by their names.
+    pub(crate) kinds: BTreeMap<String, KindTable>,
+    /// The types by their names, each with its fields.
+    pub(crate) types: BTreeMap<String, BTreeMap<String, FieldTable>>,
+}
+
+/// A kind.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct KindTable {
+    pub(crate) api_version: String,
+    pub(crate) r#type: String,
+}
+
+/// A field, and what it takes.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FieldTable {
+    pub(crate) r#type: String,
+    #[serde(default)]
+    pub(crate) required: bool,
+    #[serde(default)]
+    pub(crate) r#enum: Vec<String>,
+    pub(crate) minimum: Option<i64>,
+    pub(crate) maximum: Option<i64>,
+    pub(crate) min_items: Option<usize>,
+    pub(crate) min_length: Option<usize>,
+}
 
 /// What is wrong with one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,16 +93,16 @@ fn walk(node: &Node, type_name: &str, found: &mut Vec<(Span, Fault)>) {
         }
         return;
     }
-    if let Some(Value::Object(fields)) = TABLE.get("types").and_then(|types| types.get(type_name)) {
+    let types = TABLES.as_ref().map(|tables| &tables.types);
+    if let Some(fields) = types.and_then(|types| types.get(type_name)) {
         let Kind::Mapping(entries) = &node.kind else {
             wrong("a mapping");
             return;
         };
         for (key, value) in entries {
             let name = key.text().unwrap_or_default();
-            let of = fields.get(name).and_then(|field| field.get("type"));
-            if let Some(of) = of.and_then(Value::as_str) {
-                walk(value, of, found);
+            if let Some(field) = fields.get(name) {
+                walk(value, &field.r#type, found);
                 continue;
             }
             let known: Vec<&str> = fields.keys().map(String::as_str).collect();
@@ -107,7 +139,8 @@ mod tests {
     #[test]
     fn the_table_knows_what_is_generated_and_what_is_brought_in() {
         for name in ["keda.ScaledObject", "keda.ScaledJob", "batch.JobSpec"] {
-            assert!(TABLE["types"][name].is_object(), "{name}");
+            let tables = TABLES.as_ref().unwrap();
+            assert!(tables.types.contains_key(name), "{name}");
         }
     }
 

@@ -146,6 +146,10 @@ pub fn workloads(inputs: Vec<Input>) -> Result<(Vec<Workload>, Vec<Origin>), Err
     }
     let workloads = checked(&specs, &files, &mut problems);
     if problems.is_empty() {
+        let plans = workloads.iter().map(plan::plan);
+        problems.extend(plans.flat_map(|plan| lint::overrides(&plan)));
+    }
+    if problems.is_empty() {
         return Ok((workloads, origins));
     }
     let problems = problem::in_order(problems);

@@ -10,6 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::Value;
 
 use crate::http::{self, Client, Response, percent_encode};
+use crate::workload::Prometheus;
 
 /// The labels of a series.
 pub type Labels = BTreeMap<String, String>;
@@ -71,8 +72,33 @@ impl From<http::Error> for Error {
     }
 }
 
+/// What KEDA sends with every query to be answered about the right tenant. None of it is secret.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tenant<'t> {
+    /// The parameter `namespace`.
+    pub namespace: Option<&'t str>,
+    /// Other parameters.
+    pub parameters: Option<&'t BTreeMap<String, String>>,
+    /// Headers.
+    pub headers: Option<&'t BTreeMap<String, String>>,
+}
+
+impl<'t> Tenant<'t> {
+    /// The one that the spec tells.
+    pub const fn of(prometheus: &'t Prometheus) -> Self {
+        Self {
+            namespace: match &prometheus.namespace {
+                Some(namespace) => Some(namespace.as_str()),
+                None => None,
+            },
+            parameters: Some(&prometheus.query_parameters),
+            headers: Some(&prometheus.headers),
+        }
+    }
+}
+
 /// The URL of an instant query, letter for letter as KEDA makes it: the time is that of whoever asks, in whole seconds.
-pub fn url(server: &str, query: &str, at: Option<Duration>) -> String {
+pub fn url(server: &str, query: &str, at: Option<Duration>, tenant: Tenant<'_>) -> String {
     let query = percent_encode(query);
     let time = at.map_or_else(String::new, |at| {
         format!(
@@ -80,7 +106,15 @@ pub fn url(server: &str, query: &str, at: Option<Duration>) -> String {
             humantime::format_rfc3339_seconds(UNIX_EPOCH + at)
         )
     });
-    format!("{server}/api/v1/query?query={query}{time}")
+    let mut url = format!("{server}/api/v1/query?query={query}{time}");
+    if let Some(namespace) = tenant.namespace {
+        // Not escaped, as by KEDA: a namespace needs none.
+        url = format!("{url}&namespace={namespace}");
+    }
+    for (name, value) in tenant.parameters.into_iter().flatten() {
+        url = format!("{url}&{}={}", percent_encode(name), percent_encode(value));
+    }
+    url
 }
 
 /// Asks an instant query.
@@ -92,8 +126,10 @@ pub fn ask(
     server: &str,
     query: &str,
     at: Option<Duration>,
+    tenant: Tenant<'_>,
 ) -> Result<Answer, Error> {
-    read(&client.get(&url(server, query, at))?)
+    let headers = tenant.headers.into_iter().flatten();
+    read(&client.get_with(&url(server, query, at, tenant), headers)?)
 }
 
 /// Reads an answer.
@@ -230,8 +266,23 @@ mod tests {
     fn the_url_is_kedas() {
         let at = Some(Duration::from_millis(1_785_000_000_999));
         assert_eq!(
-            url("http://p:9090/prometheus", "up{a=\"b c\"}", at),
+            url(
+                "http://p:9090/prometheus",
+                "up{a=\"b c\"}",
+                at,
+                Tenant::default()
+            ),
             "http://p:9090/prometheus/api/v1/query?query=up%7Ba%3D%22b+c%22%7D&time=2026-07-25T17:20:00Z"
+        );
+        let parameters = BTreeMap::from([("dedup".to_owned(), "a b".to_owned())]);
+        let tenant = Tenant {
+            namespace: Some("shop"),
+            parameters: Some(&parameters),
+            headers: None,
+        };
+        assert_eq!(
+            url("http://p", "up", None, tenant),
+            "http://p/api/v1/query?query=up&namespace=shop&dedup=a+b"
         );
     }
 

@@ -537,6 +537,11 @@ fn overrides_are_merged_last_and_held_to_the_same_facts() {
             ),
             "overrides/unsafe",
         ),
+        // What the linter says of anybody's manifest is said of ours, at the overrides.
+        (
+            "{spec: {triggers: [{type: prometheus, metadata: {serverAddress: \"http://a\", query: \"sum(a)\", threshold: \"10%\", ignoreNullValues: \"false\"}}]}}".to_owned(),
+            "threshold/not-a-number",
+        ),
         ("{spec: {triggers: []}}".to_owned(), "overrides/unsafe"),
         ("{spec: {triggers: null}}".to_owned(), "overrides/unsafe"),
         (

@@ -10,8 +10,8 @@ use super::{Outcome, Streams, input};
 use crate::document::Dialect;
 use crate::exposition;
 use crate::http::Client;
-use crate::starter::{Starter, Wishes, from_metrics, from_scaled_objects};
 use crate::output::files;
+use crate::starter::{Starter, Wishes, from_metrics, from_scaled_objects};
 use crate::{Error, Input, generate, report};
 
 /// The largest exposition: 10,000 queues with all their series take less than a tenth of it.

@@ -285,6 +285,7 @@ impl Look<'_> {
         subject: &Subject<'_>,
         stderr: &mut dyn Write,
     ) -> anyhow::Result<verify::Observation> {
+        let (client, server, tenant) = (self.client, subject.asked, subject.tenant());
         let (mut asked, mut last_word) = (0_usize, Instant::now());
         let mut ask =
             |query: &str, at: Option<Duration>| -> Result<Answer, prometheus_api::Error> {
@@ -301,7 +302,7 @@ impl Look<'_> {
                     last_word = Instant::now();
                 }
                 patiently(
-                    || prometheus_api::ask(self.client, subject.asked, query, at),
+                    || prometheus_api::ask(client, server, query, at, tenant),
                     || {
                         word(stderr);
                         last_word = Instant::now();

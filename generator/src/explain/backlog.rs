@@ -79,7 +79,11 @@ fn row(config: &Config, demand: &Measure, jobs: u64) -> Row {
         config.keda.min
     };
     let near_enough = active
-        .then(|| config.hpa.near_enough(asked, |replicas| proposal(replicas) == replicas))
+        .then(|| {
+            config
+                .hpa
+                .near_enough(asked, |replicas| proposal(replicas) == replicas)
+        })
         .filter(|range| *range != (replicas, replicas));
     Row {
         jobs,
@@ -146,9 +150,7 @@ mod tests {
     fn a_limit_of_the_rate_ends_the_table_below_the_largest_number() {
         // 600 a minute of 3 s keep 30 slots busy, which are 3 replicas.
         assert_eq!(
-            table(
-                "queues: [a], replicas: {min: 1, max: 20}, job: {mean: 3s}, rateLimit: 600/1m"
-            ),
+            table("queues: [a], replicas: {min: 1, max: 20}, job: {mean: 3s}, rateLimit: 600/1m"),
             [
                 row(0, 1),
                 row(1, 1),

@@ -219,10 +219,7 @@ fn look(page: &mut Page, explained: &Explanation, hpa: &Hpa) {
     );
     page.blank();
     page.verbatim(
-        &format!(
-            "kubectl{option} get scaledobject/{worker} hpa/{}",
-            hpa.name
-        ),
+        &format!("kubectl{option} get scaledobject/{worker} hpa/{}", hpa.name),
         4,
     );
     page.verbatim(

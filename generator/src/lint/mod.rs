@@ -30,14 +30,15 @@ use std::rc::Rc;
 
 use crate::Input;
 use crate::document::{self, Dialect, Documents, Node};
+use crate::plan::Plan;
 use crate::problem::{self, Problem, Rule, Severity, Source, Span};
-use crate::workload::Files;
+use crate::workload::{Files, Workload};
 use crate::{output, plan, spec};
 use object::{Kind, Object, entries, get, items, text};
 use set::{JobTime, Set};
 
-pub use suppression::Suppressed;
 pub use crate::version::{NotAVersion, Version};
+pub use suppression::Suppressed;
 
 /// KEDA's `pollingInterval` in seconds where none is written:
 /// <https://github.com/kedacore/keda/blob/v2.20.2/apis/keda/v1alpha1/withtriggers_types.go>.
@@ -334,6 +335,50 @@ fn generated(
             (jobs, None)
         }
     }
+}
+
+/// What the overrides of a plan make wrong with its manifests, by the rules for everybody's: errors that are not there without them.
+/// Warnings are told by [`lint`] only, because an override may be there for a reason that the spec does not know.
+pub(crate) fn overrides(plan: &Plan<'_>) -> Vec<Problem> {
+    let Some(overrides) = plan.workload.overrides.as_deref() else {
+        return Vec::new();
+    };
+    let options = Options {
+        keda: plan.workload.keda,
+        kubernetes: plan.workload.kubernetes,
+    };
+    let plain = Workload {
+        overrides: None,
+        ..plan.workload.clone()
+    };
+    let without = alone(&plan::plan(&plain), &options);
+    let known = |problem: &Problem| without.iter().any(|other| other.rule == problem.rule);
+    alone(plan, &options)
+        .into_iter()
+        .filter(|problem| problem.severity == Severity::Error && !known(problem))
+        .map(|problem| Problem {
+            at: overrides.span,
+            related: None,
+            label: format!("with these overrides: {}", problem.label),
+            ..problem
+        })
+        .collect()
+}
+
+/// What is said of the manifests of one plan, read as anybody would read them.
+fn alone(plan: &Plan<'_>, options: &Options) -> Vec<Problem> {
+    let generated = output::Generated {
+        workers: vec![output::Worker::of(plan)],
+        origins: Vec::new(),
+    };
+    // What cannot be printed is told where it is printed.
+    let text = output::yaml(&generated).unwrap_or_default();
+    let input = Input {
+        name: String::new(),
+        short_name: String::new(),
+        bytes: text.into_bytes(),
+    };
+    lint(vec![(input, Origin::Named)], options).problems
 }
 
 const fn start(source: usize) -> Span {

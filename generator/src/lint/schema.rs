@@ -5,48 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
-use std::sync::LazyLock;
-
-use serde::Deserialize;
 
 use super::object::{Kind, Object, entries, entry, items, truth, whole};
 use crate::document::{Kind as NodeKind, Node};
+use crate::kinds::{FieldTable, TABLES, Tables};
 use crate::problem::{Problem, Rule};
 use crate::spec::closest;
 
 /// How many fields a message lists at most.
 const MAX_LISTED: usize = 12;
-
-#[derive(Debug, Deserialize)]
-struct Tables {
-    kinds: BTreeMap<String, KindTable>,
-    types: BTreeMap<String, BTreeMap<String, Field>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct KindTable {
-    api_version: String,
-    r#type: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Field {
-    r#type: String,
-    #[serde(default)]
-    required: bool,
-    #[serde(default)]
-    r#enum: Vec<String>,
-    minimum: Option<i64>,
-    maximum: Option<i64>,
-    min_items: Option<usize>,
-    min_length: Option<usize>,
-}
-
-/// The tables, and nothing where they cannot be read, which a test excludes.
-static TABLES: LazyLock<Option<Tables>> =
-    LazyLock::new(|| serde_json::from_str(include_str!("tables/fields.json")).ok());
 
 /// Checks every field of an object.
 pub(super) fn check(object: &Object<'_>, problems: &mut Vec<Problem>) {
@@ -163,7 +130,7 @@ impl Walk<'_, '_> {
         name: &str,
         r#type: &str,
         path: &str,
-        fields: &'f BTreeMap<String, Field>,
+        fields: &'f BTreeMap<String, FieldTable>,
     ) -> Option<&'f str> {
         let known: Vec<&'f str> = fields.keys().map(String::as_str).collect();
         let elsewhere = self.elsewhere(name);
@@ -339,7 +306,7 @@ impl Walk<'_, '_> {
         });
     }
 
-    fn bounds(&mut self, node: &Node, field: &Field, path: &str) {
+    fn bounds(&mut self, node: &Node, field: &FieldTable, path: &str) {
         if let Some(text) = node.text()
             && !field.r#enum.is_empty()
             && !field.r#enum.iter().any(|known| known == text)
@@ -384,7 +351,7 @@ impl Walk<'_, '_> {
         ));
     }
 
-    fn unknown_value(&mut self, node: &Node, text: &str, field: &Field, path: &str) {
+    fn unknown_value(&mut self, node: &Node, text: &str, field: &FieldTable, path: &str) {
         let known: Vec<&str> = field.r#enum.iter().map(String::as_str).collect();
         // A trigger's metric type has a rule of its own, which knows what each trigger takes.
         if path.ends_with("].metricType") {

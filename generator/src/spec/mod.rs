@@ -24,10 +24,10 @@ use prometheus::prometheus;
 use shape::FieldShape;
 use worker::worker;
 
+pub use crate::version::Version;
 pub use authentication::{Authentication, Existing, Identity, Provider, Reference, Way};
 pub(crate) use fields::closest;
 pub use fields::{At, Field};
-pub use crate::version::Version;
 pub use values::Utilization;
 
 /// The only version of the spec.

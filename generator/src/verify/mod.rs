@@ -21,6 +21,7 @@ pub use report::{
 pub use text::{line, text};
 
 use crate::plan::Plan;
+use crate::prometheus_api::Tenant;
 
 /// The workers whose metrics are in one Prometheus.
 #[derive(Debug)]
@@ -31,4 +32,14 @@ pub struct Subject<'w> {
     pub asked: &'w str,
     /// The workers, each with what is generated for it.
     pub plans: Vec<Plan<'w>>,
+}
+
+impl Subject<'_> {
+    /// The tenant that KEDA asks about, and so do we.
+    pub fn tenant(&self) -> Tenant<'_> {
+        let first = self.plans.first();
+        first.map_or_else(Tenant::default, |plan| {
+            Tenant::of(&plan.workload.prometheus)
+        })
+    }
 }

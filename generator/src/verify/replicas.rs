@@ -38,7 +38,10 @@ pub(super) fn decision(plan: &Plan<'_>, triggers: &[TriggerReport]) -> Decision 
     if !active && replicas.min() == 0 {
         return Decision::Zero;
     }
-    let answers: Vec<_> = known.iter().map(|(value, _)| Answer::Value(*value)).collect();
+    let answers: Vec<_> = known
+        .iter()
+        .map(|(value, _)| Answer::Value(*value))
+        .collect();
     // At none the ratio has no bound, so that this is the number without tolerance.
     let now = match config.destination(Pods::settled(0), &answers) {
         0 => config.hpa.min,
