@@ -76,7 +76,7 @@ fn all_generated() -> Result<Vec<Value>> {
 fn generated_triggers() -> Result<Vec<Trigger>> {
     let mut triggers = Vec::new();
     for object in all_generated()? {
-        if object["kind"] == "TriggerAuthentication" {
+        if object.get("kind").and_then(Value::as_str) == Some("TriggerAuthentication") {
             continue;
         }
         let of_object = object.pointer("/spec/triggers").context("triggers")?;

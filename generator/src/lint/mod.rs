@@ -347,11 +347,11 @@ pub(crate) fn overrides(plan: &Plan<'_>) -> Vec<Problem> {
         keda: plan.workload.keda,
         kubernetes: plan.workload.kubernetes,
     };
-    let plain = Workload {
+    let bare = Workload {
         overrides: None,
         ..plan.workload.clone()
     };
-    let without = alone(&plan::plan(&plain), &options);
+    let without = alone(&plan::plan(&bare), &options);
     let known = |problem: &Problem| without.iter().any(|other| other.rule == problem.rule);
     alone(plan, &options)
         .into_iter()
