@@ -141,9 +141,19 @@ impl Serialize for Styled<'_> {
             }
             (Value::String(text), Place::Query) => LitString(text.clone()).serialize(serializer),
             (Value::String(text), Place::Text) => DoubleQuoted(text.clone()).serialize(serializer),
+            // Blanks and what does not print mean nothing certain where lines and indentation count.
+            (Value::String(text), _) if !is_plain_lines(text) => {
+                DoubleQuoted(text.clone()).serialize(serializer)
+            }
             (value, _) => value.serialize(serializer),
         }
     }
+}
+
+/// Whether every reader of YAML takes a text in lines for the same text.
+fn is_plain_lines(text: &str) -> bool {
+    let prints = |c: char| c == '\n' || !(c.is_control() || "\u{2028}\u{2029}\u{feff}".contains(c));
+    !text.starts_with(char::is_whitespace) && text.chars().all(prints)
 }
 
 fn insert(map: &mut Map<String, Value>, name: &str, value: impl Into<Value>) {
