@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools rust build demo test lint docs install clean
+.PHONY: help tools rust build demo test lint docs install packages clean
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ docs: rust ## writes the generated documentation anew
 install: rust ## installs both programs with cargo
 	cargo install --locked --path exporter
 	cargo install --locked --path generator
+
+packages: rust ## makes .deb, .rpm and .tar.gz of both programs in target/packages
+	sh packaging/packages.sh
 
 clean: ## removes everything that was built or installed here
 	cargo clean
