@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 KEDA := $(CURDIR)/target/debug/bullmq-keda
 JUDGES := $(CURDIR)/target/tools/bin
-.PHONY: help tools rust build demo test lint docs examples conformance conformance-update install clean
+.PHONY: help tools rust build demo test lint docs examples conformance conformance-update install packages clean
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ conformance-update: ## asks KEDA's own code again and writes the vectors and the
 install: rust ## installs both programs with cargo
 	cargo install --locked --path exporter
 	cargo install --locked --path generator
+
+packages: rust ## makes .deb, .rpm and .tar.gz of both programs in target/packages
+	sh packaging/packages.sh
 
 clean: ## removes everything that was built or installed here
 	cargo clean

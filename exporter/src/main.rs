@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use bullmq_exporter::config::{self, Command};
-use bullmq_exporter::{Signals, build_info, logging};
+use bullmq_exporter::{Signals, logging};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
 
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    logging::tell_panics_without_values();
     let outcome = match config::parse(std::env::args_os()) {
         Ok(command) => run(command),
         Err(problem) => {
@@ -35,12 +36,8 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     let (config, once) = match command {
-        Command::Version => {
-            io::stdout().write_all(build_info::describe().as_bytes())?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        Command::PrintAcl(rules) => {
-            io::stdout().write_all(rules.as_bytes())?;
+        Command::Print(text) => {
+            io::stdout().write_all(text.as_bytes())?;
             return Ok(ExitCode::SUCCESS);
         }
         Command::Check(config) => {

@@ -39,8 +39,17 @@ impl Exporter {
     /// # Errors
     /// When it does not come up.
     pub fn start_with(flags: &[&str]) -> Result<Self> {
+        Self::start_in(&[], flags)
+    }
+
+    /// Starts one with the given environment variables and flags; the listen address is added.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_in(variables: &[(&str, &str)], flags: &[&str]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("exporter-").tempdir()?;
         let mut command = Command::new(ours("bullmq-exporter")?);
+        command.envs(variables.iter().copied());
         command.args(flags).args([
             "--web.listen-address",
             "127.0.0.1:0",

@@ -4,6 +4,7 @@
 //! started: past this module there is no wrong configuration.
 
 mod file;
+mod manual;
 mod redis_url;
 
 use std::ffi::OsString;
@@ -18,6 +19,7 @@ use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser};
+use clap_complete::Shell;
 use tracing::{info, warn};
 
 use crate::build_info;
@@ -184,6 +186,14 @@ struct Flags {
     #[arg(long = "print-acl", env = "BULLMQ_EXPORTER_PRINT_ACL", value_parser = BoolishValueParser::new())]
     print_acl: bool,
 
+    /// Print what a shell needs to complete the flags, and exit
+    #[arg(long = "print-completions", value_name = "SHELL")]
+    print_completions: Option<Shell>,
+
+    /// Print the manual page, and exit
+    #[arg(long = "print-man")]
+    print_man: bool,
+
     /// Print the version
     #[arg(long)]
     version: bool,
@@ -192,10 +202,8 @@ struct Flags {
 /// What the program is asked to do.
 #[derive(Debug)]
 pub enum Command {
-    /// Print the version.
-    Version,
-    /// Print these commands for Redis.
-    PrintAcl(String),
+    /// Print this text: the version, the commands for Redis, completions or the manual page.
+    Print(String),
     /// Say that the configuration is right.
     Check(Config),
     /// Print one scrape.
@@ -329,8 +337,15 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, P
         .try_get_matches_from(arguments)
         .map_err(Problem::from)?;
     let flags = Flags::from_arg_matches(&matches).map_err(Problem::from)?;
+    // None of these depends on the rest, which may be wrong or not be there yet.
     if flags.version {
-        return Ok(Command::Version);
+        return Ok(Command::Print(build_info::describe()));
+    }
+    if let Some(shell) = flags.print_completions {
+        return Ok(Command::Print(manual::completions(shell)));
+    }
+    if flags.print_man {
+        return Ok(Command::Print(manual::page()));
     }
     let (check, once, print_acl) = (flags.config_check, flags.once, flags.print_acl);
     let config = flags.check(&matches).map_err(|sentence| {
@@ -339,7 +354,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, P
     Ok(if check {
         Command::Check(config)
     } else if print_acl {
-        Command::PrintAcl(acl(&config.servers))
+        Command::Print(acl(&config.servers))
     } else if once {
         Command::Once(config)
     } else {
