@@ -219,7 +219,10 @@ fn every_alert_fires_when_it_should_and_only_then() -> Result<()> {
     let (rules, cases) = (rules()?, cases()?);
     let names: Vec<_> = rules.iter().map(|rule| rule.alert.as_str()).collect();
     let told: Vec<_> = cases.iter().map(|case| case.alert.as_str()).collect();
-    assert_eq!(told, names, "alerts.yaml has one case an alert, in their order");
+    assert_eq!(
+        told, names,
+        "alerts.yaml has one case an alert, in their order"
+    );
     let mut all = Vec::new();
     for (rule, case) in rules.iter().zip(&cases) {
         ensure!(!case.quiet.is_empty(), "{}: nothing is quiet", case.alert);
