@@ -43,7 +43,6 @@ impl Prometheus {
     /// # Errors
     /// When prometheus is not installed or does not come up.
     pub fn start_with(targets: &[&str], scrape_interval: Duration, more: &Value) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("prometheus-").tempdir()?;
         let mut scrape_config = serde_json::json!({
             "job_name": "bullmq-exporter",
             "scrape_timeout": format!("{}ms", scrape_interval.as_millis()),
@@ -52,9 +51,19 @@ impl Prometheus {
         if let (Some(fields), Some(more)) = (scrape_config.as_object_mut(), more.as_object()) {
             fields.extend(more.clone());
         }
+        Self::start_scraping(&[scrape_config], scrape_interval)
+    }
+
+    /// Starts one with whole scrape configs. Subqueries without a step of their own step by the interval as well.
+    ///
+    /// # Errors
+    /// When prometheus is not installed or does not come up.
+    pub fn start_scraping(scrape_configs: &[Value], interval: Duration) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("prometheus-").tempdir()?;
+        let interval = format!("{}ms", interval.as_millis());
         let configuration = serde_json::json!({
-            "global": { "scrape_interval": format!("{}ms", scrape_interval.as_millis()) },
-            "scrape_configs": [scrape_config],
+            "global": { "scrape_interval": interval, "evaluation_interval": interval },
+            "scrape_configs": scrape_configs,
         });
         // JSON is YAML.
         std::fs::write(
