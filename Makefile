@@ -30,6 +30,7 @@ docs: rust ## writes the generated documentation anew
 	cargo run --quiet --locked -p bullmq-vocabulary --example metrics-markdown > exporter/METRICS.md.new \
 	  || { rm -f exporter/METRICS.md.new; exit 1; }
 	mv exporter/METRICS.md.new exporter/METRICS.md
+	cargo run --quiet --locked -p bullmq-dashboards --example write-dashboards -- dashboards
 
 install: rust ## installs both programs with cargo
 	cargo install --locked --path exporter

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use acceptance::{promtool, repository};
+use acceptance::{BullMq, Redis, Version, promtool, repository};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -284,6 +284,31 @@ fn every_alert_keeps_to_the_form_that_the_chart_relies_on() -> Result<()> {
             "{name}: the first line ends with no threshold: {first}"
         );
     }
+    Ok(())
+}
+
+/// The commands of the runbooks that ask Redis, on queues that have what the pages speak of.
+#[test]
+fn the_redis_commands_of_the_runbooks_work() -> Result<()> {
+    let redis = Redis::start()?;
+    BullMq::start(Version::V6, &redis)?.run(
+        "await queue('email').add('later', {}, { delay: 1 }); await queue('email').upsertJobScheduler('nightly', { every: 3600000 });",
+    )?;
+    let mut run = 0;
+    for entry in std::fs::read_dir(repository().join("docs/runbooks"))? {
+        let page = std::fs::read_to_string(entry?.path())?;
+        let lines = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("redis-cli "));
+        // What goes on until it is stopped, and what the shell makes of the answer, is not run.
+        for command in lines.filter(|line| !line.starts_with("--")) {
+            let command = command.split(" | ").next().unwrap_or(command);
+            let answer = redis.run(&command.split(' ').collect::<Vec<_>>());
+            answer.with_context(|| command.to_owned())?;
+            run += 1;
+        }
+    }
+    assert!(run > 20, "{run} commands");
     Ok(())
 }
 
