@@ -65,7 +65,7 @@ fn expressions(dashboard: &Value) -> Vec<(String, String)> {
     for annotation in list(dashboard, "/annotations/list") {
         found.push((
             text(annotation, "/name").to_owned(),
-            text(annotation, "/expr").to_owned(),
+            text(annotation, "/target/expr").to_owned(),
         ));
     }
     for variable in list(dashboard, "/templating/list") {

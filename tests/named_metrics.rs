@@ -162,7 +162,7 @@ fn of_dashboard(place: &str, dashboard: &Value, asked: &mut Vec<Asked>) {
             shown: shown.collect(),
         });
     });
-    strings(dashboard, "definition", &mut |query, _| {
+    strings(dashboard, "query", &mut |query, _| {
         let inside = query
             .strip_prefix("label_values(")
             .and_then(|rest| rest.strip_suffix(')'));

@@ -141,8 +141,9 @@ impl Dashboard {
                 "includeVars": true, "keepTime": true, "targetBlank": false, "tooltip": "", "url": "",
             }],
             "annotations": { "list": [{
-                "name": name, "datasource": datasource(), "enable": true, "hide": false, "iconColor": "orange", "expr": marked,
-                "titleFormat": name, "textFormat": "{{queue}}{{scaledObject}}", "step": "1m",
+                "name": name, "datasource": datasource(), "enable": true, "hide": false, "iconColor": "orange",
+                "target": { "refId": "Anno", "expr": marked, "interval": "1m" },
+                "titleFormat": name, "textFormat": "{{queue}}{{scaledObject}}",
             }] },
             "panels": self.panels(),
         });
@@ -157,7 +158,7 @@ impl Dashboard {
         list.extend(self.variables.iter().map(|variable| {
             let mut json = json!({
                 "name": variable.name, "label": variable.label, "type": "query", "datasource": datasource(),
-                "query": { "query": variable.query, "refId": "StandardVariableQuery" }, "definition": variable.query,
+                "query": { "query": variable.query, "refId": "StandardVariableQuery" },
                 "refresh": 2, "sort": 1, "hide": 0, "regex": "", "skipUrlSync": false, "options": [],
                 "multi": variable.multi, "includeAll": variable.multi,
             });

@@ -275,14 +275,14 @@ impl Panel {
                 "tooltip": { "mode": "multi", "sort": "desc" },
             }),
             Kind::Timeline => json!({
-                "legend": { "displayMode": "list", "placement": "bottom", "showLegend": true },
+                "legend": { "displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": [] },
                 "mergeValues": true, "rowHeight": 0.9, "showValue": "auto", "tooltip": { "mode": "single", "sort": "none" },
             }),
             Kind::Table => json!({
-                "cellHeight": "sm", "showHeader": true, "sortBy": self.sorted_by(), "footer": { "show": false, "reducer": ["sum"], "countRows": false, "fields": "" },
+                "cellHeight": "sm", "showHeader": true, "sortBy": self.sorted_by(),
             }),
             Kind::Heatmap => json!({
-                "calculate": false, "cellGap": 1, "color": { "mode": "scheme", "scheme": "Oranges", "steps": 64, "exponent": 0.5, "fill": "dark-orange" },
+                "calculate": false, "cellGap": 1, "color": { "mode": "scheme", "scheme": "Oranges", "reverse": false, "steps": 64, "exponent": 0.5, "fill": "dark-orange" },
                 "exemplars": { "color": "rgba(255,0,255,0.7)" }, "filterValues": { "le": 1e-9 }, "legend": { "show": true },
                 "rowsFrame": { "layout": "auto" }, "showValue": "never", "tooltip": { "mode": "single", "showColorScale": false, "yHistogram": false },
                 "yAxis": { "axisPlacement": "left", "reverse": false, "unit": self.unit },
