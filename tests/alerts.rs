@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use acceptance::{BullMq, Redis, Version, promtool, repository};
+use acceptance::{BullMq, Exporter, Redis, Version, promtool, repository};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -309,6 +309,28 @@ fn the_redis_commands_of_the_runbooks_work() -> Result<()> {
         }
     }
     assert!(run > 20, "{run} commands");
+    Ok(())
+}
+
+/// The flags with a dot are the exporter's.
+#[test]
+fn every_flag_in_the_alerts_and_runbooks_exists() -> Result<()> {
+    let help = String::from_utf8(Exporter::run(&["--help"])?.stdout)?;
+    let words = |text: &str| -> BTreeSet<String> {
+        let part_of_a_flag = |c: char| c.is_ascii_lowercase() || c == '-' || c == '.';
+        let words = text.split(|c| !part_of_a_flag(c));
+        let words = words.map(|word| word.trim_end_matches('.').to_owned());
+        words
+            .filter(|word| word.starts_with("--") && word.contains('.'))
+            .collect()
+    };
+    let mut said = words(&std::fs::read_to_string(repository().join(RULES))?);
+    for entry in std::fs::read_dir(repository().join("docs/runbooks"))? {
+        said.extend(words(&std::fs::read_to_string(entry?.path())?));
+    }
+    assert!(said.contains("--collect.events"), "{said:?}");
+    let unknown: Vec<_> = said.difference(&words(&help)).cloned().collect();
+    assert_eq!(unknown, Vec::<String>::new());
     Ok(())
 }
 
