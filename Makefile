@@ -35,6 +35,7 @@ docs: rust ## writes the generated documentation anew
 	cargo run --quiet --locked -p bullmq-keda -- schema > generator/spec.schema.json.new \
 	  || { rm -f generator/spec.schema.json.new; exit 1; }
 	mv generator/spec.schema.json.new generator/spec.schema.json
+	cargo run --quiet --locked -p bullmq-dashboards --example write-dashboards -- dashboards
 
 # Each is compared with what is committed by a test; look at the difference before you commit it.
 examples: tools build ## writes what the examples show anew

@@ -66,7 +66,7 @@ impl Prometheus {
         let folder = tempfile::Builder::new().prefix("prometheus-").tempdir()?;
         let interval = format!("{}ms", scrape_interval.as_millis());
         let configuration = serde_json::json!({
-            "global": { "scrape_interval": interval, "scrape_timeout": interval },
+            "global": { "scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval },
             "scrape_configs": jobs,
         });
         // JSON is YAML.
