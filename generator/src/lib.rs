@@ -4,22 +4,44 @@
 //! ([`spec`]), checked as a whole ([`workload`]), decided on ([`plan`], which asks by [`query`]), made into objects ([`manifest`])
 //! and printed ([`output`]). What is wrong on the way is gathered, never thrown: one run tells every [`problem`] ([`report`]), each by its
 //! [`rule`].
+//!
+//! [`explain()`] says what the manifests will do, by a model of KEDA and the HPA ([`control_loop`]).
+//!
+//! [`lint`] is the other pipeline: it checks specs in the same way, and manifests, ours or anyone's.
+//!
+//! Beside it stand what comes before a spec ([`starter`], from metrics read by [`exposition`]) and what comes after ([`verify`], which asks
+//! [`prometheus_api`] over [`http`]).
 
 pub mod cli;
+pub mod control_loop;
 pub mod decimal;
 pub mod document;
+pub mod explain;
+pub mod exposition;
+pub mod http;
+pub mod kinds;
+pub mod lint;
 pub mod manifest;
 pub mod output;
 pub mod plan;
+pub mod position;
 pub mod problem;
+pub mod prometheus_api;
 pub mod query;
 pub mod report;
 pub mod rule;
 pub mod spec;
+pub mod starter;
+pub mod verify;
 pub mod workload;
+pub mod written;
 
 use document::Dialect;
+use explain::Explanation;
+use output::{Generated, Origin, Worker};
 use problem::{Problem, Source};
+use spec::Spec;
+use workload::{Files, Workload};
 
 /// One input as it was read, not yet known to be text.
 #[derive(Clone, Debug)]
@@ -54,39 +76,98 @@ pub enum Error {
 ///
 /// [`Error::Invalid`] with every problem of every input, [`Error::Output`] if a manifest does not become YAML.
 pub fn generate(inputs: Vec<Input>) -> Result<String, Error> {
+    Ok(output::yaml(&compile(inputs)?)?)
+}
+
+/// Makes the manifests of all specs, to be printed in any form.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] with every problem of every input.
+pub fn compile(inputs: Vec<Input>) -> Result<Generated, Error> {
+    let (workloads, origins) = workloads(inputs)?;
+    let plans = workloads.iter().map(plan::plan);
+    Ok(Generated {
+        workers: plans.map(|plan| Worker::of(&plan)).collect(),
+        origins,
+    })
+}
+
+/// Explains what the manifests of all specs will do.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] with every problem of every input.
+pub fn explain(inputs: Vec<Input>) -> Result<Vec<Explanation>, Error> {
+    let (workloads, _) = workloads(inputs)?;
+    let plans = workloads.iter().map(plan::plan);
+    Ok(plans.map(|plan| explain::explain(&plan)).collect())
+}
+
+/// The workers of all specs, each known to have manifests, and what they were made from. An input that a spec names as a template is
+/// read as that, and not as a spec.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] with every problem of every input.
+pub fn workloads(inputs: Vec<Input>) -> Result<(Vec<Workload>, Vec<Origin>), Error> {
     let mut problems = Vec::new();
-    let mut sources = Vec::new();
-    let mut specs = Vec::new();
-    let mut names = Vec::new();
+    let (mut sources, mut origins, mut documents) = (Vec::new(), Vec::new(), Vec::new());
     for (index, input) in inputs.into_iter().enumerate() {
-        names.push(input.short_name);
         let (text, problem) = document::decode(input.bytes, index);
-        let documents = match problem {
+        origins.push(Origin::new(&input.short_name, &text));
+        documents.push(match problem {
             None => document::read(&text, index, Dialect::SPEC),
             Some(problem) => problem.into(),
-        };
-        let source = Source {
+        });
+        sources.push(Source {
             name: input.name,
             text,
-        };
-        if document::is_empty(&documents) {
-            problems.push(document::empty(&source, index));
-        }
-        problems.extend(documents.problems);
-        specs.extend(
-            documents
-                .roots
-                .iter()
-                .filter_map(|root| spec::read(root, &mut problems)),
-        );
-        sources.push(source);
+        });
     }
-    let workloads = workload::check(&specs, &mut problems);
-    let plans: Vec<_> = workloads.iter().map(plan::plan).collect();
-    problems.extend(plans.iter().filter_map(plan::too_long));
+    let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
+    let files = Files {
+        names: &names,
+        documents: &documents,
+    };
+    let templates = files.templates();
+    let mut specs = Vec::new();
+    for (index, (of, source)) in documents.iter().zip(&sources).enumerate() {
+        problems.extend(of.problems.iter().cloned());
+        if templates.contains(&index) {
+            continue;
+        }
+        if document::is_empty(of) {
+            problems.push(document::empty(source, index));
+        }
+        let roots = of.roots.iter();
+        specs.extend(roots.filter_map(|root| spec::read(root, &mut problems)));
+    }
+    let workloads = checked(&specs, &files, &mut problems);
     if problems.is_empty() {
-        return Ok(output::yaml(&plans, &names)?);
+        return Ok((workloads, origins));
     }
     let problems = problem::in_order(problems);
     Err(Error::Invalid { problems, sources })
+}
+
+/// The workers of all specs, with what is wrong with what they mean, plan and print.
+fn checked(specs: &[Spec], files: &Files<'_>, problems: &mut Vec<Problem>) -> Vec<Workload> {
+    let workloads = workload::check(specs, files, problems);
+    for plan in workloads.iter().map(plan::plan) {
+        problems.extend(plan::too_long(&plan));
+        problems.extend(manifest::problems(&plan));
+    }
+    workloads
+}
+
+/// The files that an input needs beside itself: templates, by the names under which they are looked for among the inputs.
+pub fn needs(input: &Input) -> Vec<String> {
+    let (text, problem) = document::decode(input.bytes.clone(), 0);
+    // Most inputs are no specs that name any, and need not be read twice to be known for it.
+    if problem.is_some() || !text.contains("template") || !text.contains(spec::API_VERSION) {
+        return Vec::new();
+    }
+    let documents = document::read(&text, 0, Dialect::SPEC);
+    spec::templates(&documents, &input.name)
 }

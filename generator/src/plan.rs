@@ -8,7 +8,10 @@ use std::time::Duration;
 use crate::decimal::Decimal;
 use crate::problem::{Problem, Rule};
 use crate::query::{Demand, Group, Query, Scope};
-use crate::workload::{OnMetricsLoss, POLLING_INTERVAL, Policy, Queue, Workload};
+use crate::workload::{
+    DEFAULT_KEDA, KUBERNETES_WITH_TOLERANCE, OnMetricsLoss, POLLING_INTERVAL, Policy, Queue,
+    Workload,
+};
 
 /// The window over which the number of active jobs is averaged: 1 m costs 4 to 13% more pods, 10 m gains nothing.
 const AVERAGE_WINDOW: Duration = Duration::from_mins(5);
@@ -37,6 +40,8 @@ pub struct Plan<'w> {
     pub triggers: Vec<Trigger>,
     /// How fast replicas come.
     pub scale_up: ScaleUp,
+    /// Whether the HPA is told to scale up for any lack of replicas, and not for one beyond its usual tolerance of a tenth only.
+    pub exact_scale_up: bool,
     /// How fast replicas go.
     pub scale_down: ScaleDown,
     /// How the worker reaches zero replicas and comes back; none if it never does.
@@ -110,6 +115,10 @@ pub fn plan(workload: &Workload) -> Plan<'_> {
             percent: 100,
             period: Duration::from_secs(15),
         },
+        exact_scale_up: workload.keda >= DEFAULT_KEDA
+            && workload
+                .kubernetes
+                .is_some_and(|kubernetes| kubernetes >= KUBERNETES_WITH_TOLERANCE),
         scale_down: ScaleDown {
             window: match workload.job {
                 Some(job) if job > LONG_JOB => Duration::from_mins(5),
@@ -118,10 +127,13 @@ pub fn plan(workload: &Workload) -> Plan<'_> {
             percent: SCALE_DOWN_PERCENT,
             period: Duration::from_mins(1),
         },
-        scale_to_zero: (replicas.min() == 0).then_some(ScaleToZero {
-            polling_interval: POLLING_INTERVAL,
-            cooldown: workload.idle_after,
-        }),
+        // A Job ends by itself, and KEDA makes none while none is needed.
+        scale_to_zero: (replicas.min() == 0 && workload.template.is_none()).then_some(
+            ScaleToZero {
+                polling_interval: POLLING_INTERVAL,
+                cooldown: workload.idle_after,
+            },
+        ),
         fallback: match workload.on_metrics_loss {
             OnMetricsLoss::Hold => None,
             OnMetricsLoss::Replicas(replicas) => Some(Fallback {
@@ -150,9 +162,16 @@ pub fn too_long(plan: &Plan<'_>) -> Option<Problem> {
 fn triggers(workload: &Workload) -> Vec<Trigger> {
     let all = scope(workload, |_| true);
     let required = scope(workload, |queue| !queue.optional);
-    let demand = workload.horizon.map_or(Demand::Now, Demand::Ahead);
+    let demand = demand(workload);
     let (query, threshold, unit) = match workload.policy {
-        Policy::Slots { slots } => (all.demand(demand), slots, "jobs that are ready or running"),
+        Policy::Slots { slots } => match workload.most_slots {
+            None => (all.demand(demand), slots, "jobs that are ready or running"),
+            Some(most) => (
+                all.limited_demand(demand, most),
+                slots,
+                "jobs that are ready or running, as far as the rate allows",
+            ),
+        },
         Policy::JobsPerReplica { jobs } => {
             (all.demand(demand), jobs, "jobs that are ready or running")
         }
@@ -163,7 +182,7 @@ fn triggers(workload: &Workload) -> Vec<Trigger> {
         } => {
             let drain = drain_time(within, workload.startup);
             (
-                all.drain(demand, AVERAGE_WINDOW, mean, drain),
+                all.drain(demand, AVERAGE_WINDOW, mean, drain, workload.most_slots),
                 slots,
                 "slots for the running load and the backlog",
             )
@@ -177,8 +196,10 @@ fn triggers(workload: &Workload) -> Vec<Trigger> {
         query: query.guarded(&required, demand),
         threshold,
     }];
-    // With one queue the guarded query knows as much.
-    if workload.replicas.min() == 0 && workload.queues.len() > 1 {
+    // With one queue the guarded query knows as much. A ScaledJob takes the trigger with the longest queue for all, and so might
+    // take this one for the other: <https://github.com/kedacore/keda/blob/v2.20.2/pkg/scaling/scaledjob/metrics.go>.
+    let to_zero = workload.replicas.min() == 0 && workload.template.is_none();
+    if to_zero && workload.queues.len() > 1 {
         triggers.push(Trigger {
             name: "wake",
             purpose: "the first replica as soon as any queue has demand, even while another is not seen; never a second one."
@@ -192,7 +213,7 @@ fn triggers(workload: &Workload) -> Vec<Trigger> {
 
 /// The time in which the backlog is worked off. Pods that have to start first cannot use their startup for it; where the time is
 /// short against the startup, subtracting it only costs.
-fn drain_time(within: Duration, startup: Option<Duration>) -> Duration {
+pub fn drain_time(within: Duration, startup: Option<Duration>) -> Duration {
     let lost = startup.map_or(Duration::ZERO, |startup| startup + REACTION);
     match within.checked_sub(lost) {
         Some(rest) if rest >= lost => rest,
@@ -200,8 +221,13 @@ fn drain_time(within: Duration, startup: Option<Duration>) -> Duration {
     }
 }
 
+/// When the demand of a worker is looked up.
+pub fn demand(workload: &Workload) -> Demand {
+    workload.horizon.map_or(Demand::Now, Demand::Ahead)
+}
+
 /// The queues that fit, those of one Redis and prefix together, in the order in which they were written.
-fn scope(workload: &Workload, fits: impl Fn(&Queue) -> bool) -> Scope {
+pub fn scope(workload: &Workload, fits: impl Fn(&Queue) -> bool) -> Scope {
     let mut groups: Vec<Group> = Vec::new();
     for queue in workload.queues.iter().filter(|queue| fits(queue)) {
         let same = |group: &&mut Group| group.redis == queue.redis && group.prefix == queue.prefix;

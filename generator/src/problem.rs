@@ -40,6 +40,8 @@ pub struct Problem {
     pub label: String,
     /// Another place that has to do with it.
     pub related: Option<(Span, String)>,
+    /// Why it matters, where the title does not say so by itself.
+    pub note: Option<String>,
     /// What to write instead.
     pub help: String,
     /// A place that is shown as asterisks, in this problem and in every other.
@@ -62,6 +64,7 @@ impl Problem {
             at,
             label: label.into(),
             related: None,
+            note: None,
             help: help.into(),
             secret: None,
         }
@@ -71,6 +74,20 @@ impl Problem {
     #[must_use]
     pub fn related(mut self, at: Span, label: impl Into<String>) -> Self {
         self.related = Some((at, label.into()));
+        self
+    }
+
+    /// Says why it matters.
+    #[must_use]
+    pub fn because(mut self, why: impl Into<String>) -> Self {
+        self.note = Some(why.into());
+        self
+    }
+
+    /// Gives it another severity than its rule has, because of what stands around it.
+    #[must_use]
+    pub const fn severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
         self
     }
 

@@ -13,6 +13,8 @@
 //! Names are matched exactly: a regular expression of Prometheus is anchored at both ends, and what has a meaning in RE2 is escaped.
 //! See <https://prometheus.io/docs/prometheus/latest/querying/operators/#logical-set-binary-operators>.
 
+mod inspect;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
@@ -20,6 +22,8 @@ use std::time::Duration;
 use bullmq_vocabulary::{JobState, label, metric, prometheus_duration};
 
 use crate::decimal::Decimal;
+
+pub use inspect::{Inspection, exporters, horizons, queues, redis_up, scrapes};
 
 /// The queues of one prefix in one Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,13 +74,20 @@ enum Expr {
         count: Box<Expr>,
         is: usize,
     },
-    /// `average + max(demand - active, 0) * mean / within`, at most `demand`.
+    /// `average + max(demand - active, 0) * mean / within`, at most `most`.
     Drain {
         average: Box<Expr>,
         demand: Box<Expr>,
         active: Box<Expr>,
         mean: Decimal,
         within: Decimal,
+        most: Box<Expr>,
+    },
+    /// `demand`, at most `most`, or what is active if that is more. It has no answer where either has none.
+    Limited {
+        demand: Box<Expr>,
+        active: Box<Expr>,
+        most: Decimal,
     },
 }
 
@@ -103,26 +114,50 @@ impl Scope {
         Query(sum_by_queue(self.demand_series(demand)))
     }
 
+    /// The demand, but no more than so many slots: under a limit of the rate more would only wait. What runs already is never
+    /// counted less. Not guarded.
+    pub fn limited_demand(&self, demand: Demand, most: Decimal) -> Query {
+        Query(self.limited(demand, Some(most)))
+    }
+
+    fn limited(&self, demand: Demand, most: Option<Decimal>) -> Expr {
+        let demand = sum_by_queue(self.demand_series(demand));
+        match most {
+            None => demand,
+            Some(most) => Expr::Limited {
+                demand: Box::new(demand),
+                active: Box::new(sum_by_queue(Expr::Series(self.active()))),
+                most,
+            },
+        }
+    }
+
+    fn active(&self) -> Vec<Selector> {
+        self.selectors(
+            metric::JOB_COUNT.name,
+            Some((label::STATE, JobState::Active.as_str())),
+        )
+    }
+
     /// What has to run for the averaged load to be met and the backlog to be worked off within a time: the averaged number of
     /// active jobs (Little's law, measured), and `mean / within` slots for every job beyond those that are active; never more
-    /// than the demand, and above zero exactly when demand is. Not guarded.
+    /// than the demand, and not more than `most` unless so many are active; above zero exactly when demand is. Not guarded.
     pub fn drain(
         &self,
         demand: Demand,
         window: Duration,
         mean: Duration,
         within: Duration,
+        most: Option<Decimal>,
     ) -> Query {
-        let active = self.selectors(
-            metric::JOB_COUNT.name,
-            Some((label::STATE, JobState::Active.as_str())),
-        );
+        let active = self.active();
         Query(Expr::Drain {
             average: Box::new(sum_by_queue(Expr::AvgOverTime(active.clone(), window))),
             demand: Box::new(sum_by_queue(self.demand_series(demand))),
             active: Box::new(sum_by_queue(Expr::Series(active))),
             mean: Decimal::seconds_of(mean),
             within: Decimal::seconds_of(within),
+            most: Box::new(self.limited(demand, most)),
         })
     }
 
@@ -203,13 +238,23 @@ impl fmt::Display for Expr {
                 active,
                 mean,
                 within,
+                most,
             } => {
                 write!(
                     f,
                     "clamp_max({average}\n+ clamp_min({demand}\n- {active}, 0)"
                 )?;
-                write!(f, " * {mean} / {within},\nscalar({demand}))")
+                write!(f, " * {mean} / {within},\nscalar({most}))")
             }
+            // Without the zero times `active`, a missing `active` would make a NaN, which KEDA before 2.20 takes for a number.
+            Self::Limited {
+                demand,
+                active,
+                most,
+            } => write!(
+                f,
+                "clamp_max({demand}\n+ 0 * {active},\nscalar(clamp_min({active}, {most})))"
+            ),
         }
     }
 }
@@ -342,7 +387,7 @@ mod tests {
         let scope = scope(&[("default", "bull", &["a"]), ("default", "x", &["a"])]);
         let second = Duration::from_secs(1);
         let query = scope
-            .drain(Demand::Now, second * 300, second * 2, second * 30)
+            .drain(Demand::Now, second * 300, second * 2, second * 30, None)
             .to_string();
         assert_eq!(query.matches("avg_over_time(bullmq_job_count{").count(), 2);
         assert_eq!(query.matches("[5m])").count(), 2);

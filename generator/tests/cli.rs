@@ -139,15 +139,6 @@ fn wrong_usage_and_unreadable_files_exit_with_2_and_say_why() {
             vec![OsStr::new("generate"), folder.path().as_os_str()],
             "irectory",
         ),
-        (
-            vec![
-                OsStr::new("generate"),
-                OsStr::new("-"),
-                OsStr::new("-o"),
-                folder.path().as_os_str(),
-            ],
-            "irectory",
-        ),
     ] {
         let output = program(&args, GOOD.as_bytes()).unwrap();
         assert_eq!(output.status.code(), Some(2), "{args:?}");
@@ -309,4 +300,136 @@ fn the_complete_example_of_the_manual_is_a_good_spec() {
     let (spec, _) = rest.split_once("```\n").unwrap();
     let output = program(&["generate", "-"], spec.as_bytes()).unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+#[test]
+fn the_help_of_every_command_shows_examples_and_that_of_the_program_a_spec_and_the_exit_codes() {
+    let help = text(&program(&["--help"], b"").unwrap().stdout);
+    for expected in ["Examples:", "Exit codes:", "NO_COLOR", "--quiet"] {
+        assert!(help.contains(expected), "{expected}: {help}");
+    }
+    let (_, spec) = help.split_once("apiVersion").unwrap();
+    let (spec, _) = spec.split_once("\n\n").unwrap();
+    let output = program(
+        &["generate", "-"],
+        format!("apiVersion{spec}").replace("\n  ", "\n").as_bytes(),
+    )
+    .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+
+    for verb in ["generate", "completions", "man"] {
+        let help = text(&program(&[verb, "--help"], b"").unwrap().stdout);
+        assert!(help.contains("Examples:\n  bullmq-keda "), "{verb}: {help}");
+    }
+}
+
+#[test]
+fn every_shell_gets_its_completions() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = program(&["completions", shell], b"").unwrap();
+        assert_eq!(
+            (output.status.code(), text(&output.stderr)),
+            (Some(0), String::new()),
+            "{shell}"
+        );
+        let script = text(&output.stdout);
+        for word in ["generate", "completions", "values-key", "helm-values"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    let output = program(&["completions", "csh"], b"").unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr).contains("bash, elvish, fish"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+/// The shell itself is the judge of its script: it reads it, and completes by it.
+#[test]
+fn bash_completes_verbs_and_forms() {
+    let script = program(&["completions", "bash"], b"").unwrap().stdout;
+    for (words, expected) in [
+        ("bullmq-keda ge", "generate"),
+        ("bullmq-keda generate --format helm-", "helm-values"),
+    ] {
+        let ask = format!(
+            "{}\nCOMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n\
+             _bullmq__keda bullmq-keda \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"\n\
+             printf '%s\\n' \"${{COMPREPLY[@]}}\"\n",
+            text(&script)
+        );
+        let output = Command::new("bash").args(["-c", &ask]).output().unwrap();
+        assert_eq!(
+            (text(&output.stdout), text(&output.stderr)),
+            (format!("{expected}\n"), String::new())
+        );
+    }
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man/man1");
+    let args = [OsStr::new("man"), OsStr::new("-o"), pages.as_os_str()];
+    let output = program(&args, b"").unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let mut names: Vec<String> = fs::read_dir(&pages)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    for expected in [
+        "bullmq-keda.1",
+        "bullmq-keda-generate.1",
+        "bullmq-keda-completions.1",
+        "bullmq-keda-man.1",
+    ] {
+        assert!(names.iter().any(|name| name == expected), "{names:?}");
+    }
+    let page = fs::read_to_string(pages.join("bullmq-keda-generate.1")).unwrap();
+    for expected in [".TH", "EXAMPLES", "kustomize"] {
+        assert!(
+            page.to_uppercase().contains(&expected.to_uppercase()),
+            "{expected}: {page}"
+        );
+    }
+    // On stdout the same pages, one after the other.
+    let all = text(&program(&["man"], b"").unwrap().stdout);
+    assert_eq!(
+        all.matches("\n.TH ").count() + usize::from(all.starts_with(".TH ")),
+        names.len(),
+        "{all}"
+    );
+    assert!(all.contains(&page));
+}
+
+/// `script` runs the program in a terminal of its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn colours_are_for_a_terminal_that_wants_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = folder.path().join("bad.yaml");
+    fs::write(&spec, GOOD.replace("max: 5", "max: 0")).unwrap();
+    let line = format!(
+        "'{}' generate '{}'",
+        env!("CARGO_BIN_EXE_bullmq-keda"),
+        spec.display()
+    );
+    for (no_color, coloured) in [(None, true), (Some(""), true), (Some("1"), false)] {
+        let mut command = Command::new("script");
+        command
+            .args(["-qec", &line, "/dev/null"])
+            .stdin(Stdio::null())
+            .env_remove("NO_COLOR")
+            .envs(no_color.map(|value| ("NO_COLOR", value)));
+        let output = command.output().unwrap();
+        let said = text(&output.stdout);
+        assert!(said.contains("replicas/range"), "{said}");
+        assert_eq!(said.contains('\u{1b}'), coloured, "{no_color:?}: {said:?}");
+        assert_eq!(output.status.code(), Some(1));
+    }
+    let output = Command::new("sh").args(["-c", &line]).output().unwrap();
+    assert!(!text(&output.stderr).contains('\u{1b}'));
 }

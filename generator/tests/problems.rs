@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use bullmq_keda::cli::{Outcome, Streams, run};
+use bullmq_keda::explain::Screen;
 use bullmq_keda::rule::Rule;
 
 fn folder() -> PathBuf {
@@ -42,6 +43,7 @@ fn told(stem: &str) -> anyhow::Result<(Outcome, String, String)> {
         stdout: &mut stdout,
         stderr: &mut stderr,
         colour: false,
+        screen: Screen::PLAIN,
     };
     let outcome = run(
         ["bullmq-keda", "generate", "-"].map(OsString::from),

@@ -43,18 +43,31 @@ impl Prometheus {
     /// # Errors
     /// When prometheus is not installed or does not come up.
     pub fn start_with(targets: &[&str], scrape_interval: Duration, more: &Value) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("prometheus-").tempdir()?;
         let mut scrape_config = serde_json::json!({
             "job_name": "bullmq-exporter",
-            "scrape_timeout": format!("{}ms", scrape_interval.as_millis()),
             "static_configs": [{ "targets": targets }],
         });
         if let (Some(fields), Some(more)) = (scrape_config.as_object_mut(), more.as_object()) {
             fields.extend(more.clone());
         }
+        Self::start_jobs(&[scrape_config], scrape_interval, None)
+    }
+
+    /// Starts one with these scrape configurations, and with TLS and users as a web configuration says
+    /// (<https://prometheus.io/docs/prometheus/latest/configuration/https/>).
+    ///
+    /// # Errors
+    /// When prometheus is not installed or does not come up.
+    pub fn start_jobs(
+        jobs: &[Value],
+        scrape_interval: Duration,
+        web: Option<&Value>,
+    ) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("prometheus-").tempdir()?;
+        let interval = format!("{}ms", scrape_interval.as_millis());
         let configuration = serde_json::json!({
-            "global": { "scrape_interval": format!("{}ms", scrape_interval.as_millis()) },
-            "scrape_configs": [scrape_config],
+            "global": { "scrape_interval": interval, "scrape_timeout": interval },
+            "scrape_configs": jobs,
         });
         // JSON is YAML.
         std::fs::write(
@@ -66,10 +79,22 @@ impl Prometheus {
         command
             .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
             .arg(format!("--web.listen-address={address}"));
+        let mut scheme = "http";
+        if let Some(web) = web {
+            std::fs::write(folder.path().join("web.yml"), web.to_string())?;
+            command.arg("--web.config.file=web.yml");
+            if web.get("tls_server_config").is_some() {
+                scheme = "https";
+            }
+        }
         let mut process = Process::start("prometheus", folder, &mut command)?;
-        let url = format!("http://{address}");
+        let url = format!("{scheme}://{address}");
         wait_until("Prometheus is ready", START_LIMIT, || {
             process.check_alive()?;
+            if web.is_some() {
+                // Its pages are for those with credentials.
+                return Ok(process.log().contains("Server is ready").then_some(()));
+            }
             let ready = get(&format!("{url}/-/ready"), &[], QUERY_LIMIT);
             Ok(ready.is_ok_and(|(status, _)| status == 200).then_some(()))
         })?;

@@ -6,12 +6,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use bullmq_keda::control_loop::hpa::{self, Behavior, Change, Policy, Rules, Select, Target};
+use bullmq_keda::control_loop::{Config, keda};
+use bullmq_keda::decimal::Decimal;
 use serde::Deserialize;
-
-/// The HPA's tolerance where the manifest names none.
-const DEFAULT_TOLERANCE: f64 = 0.1;
-/// The HPA's scale-down window where the manifest names none.
-const DEFAULT_DOWN_WINDOW: Duration = Duration::from_mins(5);
 
 /// A ScaledObject with one Prometheus trigger.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,43 +18,11 @@ pub(crate) struct ScaledObject {
     pub(crate) server_address: String,
     pub(crate) query: String,
     /// What one replica is for, in units of the query's value.
-    pub(crate) threshold: f64,
-    /// The value must be above it for KEDA to wake the workers.
-    pub(crate) activation_threshold: f64,
+    pub(crate) threshold: Decimal,
     /// Whether KEDA takes an empty answer for 0.
     pub(crate) empty_is_zero: bool,
-    pub(crate) min_replicas: u32,
-    pub(crate) max_replicas: u32,
-    pub(crate) polling_interval: Duration,
-    /// The quiet time before the step to zero.
-    pub(crate) cooldown_period: Duration,
-    pub(crate) scale_up: Rules,
-    pub(crate) scale_down: Rules,
-}
-
-/// How fast the HPA may go in one direction.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Rules {
-    /// The most careful recommendation of this time counts.
-    pub(crate) window: Duration,
-    /// The share by which the value may miss the threshold without a change.
-    pub(crate) tolerance: f64,
-    /// The one that allows the largest change counts.
-    pub(crate) policies: Vec<Policy>,
-}
-
-/// The largest change within a period.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Policy {
-    pub(crate) change: Change,
-    pub(crate) period: Duration,
-}
-
-/// A number of replicas, told or as a share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    Pods(u32),
-    Percent(u32),
+    /// What KEDA and the HPA decide by.
+    pub(crate) config: Config,
 }
 
 impl ScaledObject {
@@ -82,27 +48,38 @@ impl ScaledObject {
             trigger.kind
         );
         let metadata = &trigger.metadata;
+        let threshold = Decimal::parse(&metadata.threshold).context("threshold")?;
+        let target = Target::AverageValue(threshold);
         let behavior = spec.advanced.horizontal_pod_autoscaler_config.behavior;
         Ok(Self {
             name: document.metadata.name,
             server_address: metadata.server_address.clone(),
             query: metadata.query.clone(),
-            threshold: metadata.threshold.parse().context("threshold")?,
-            activation_threshold: metadata
-                .activation_threshold
-                .parse()
-                .context("activationThreshold")?,
+            threshold,
             empty_is_zero: metadata.ignore_null_values != "false",
-            min_replicas: spec.min_replica_count,
-            max_replicas: spec.max_replica_count,
-            polling_interval: Duration::from_secs(spec.polling_interval),
-            cooldown_period: Duration::from_secs(spec.cooldown_period),
-            scale_up: behavior
-                .scale_up
-                .rules(Duration::ZERO, &[("Pods", 4, 15), ("Percent", 100, 15)])?,
-            scale_down: behavior
-                .scale_down
-                .rules(DEFAULT_DOWN_WINDOW, &[("Percent", 100, 15)])?,
+            config: Config {
+                keda: keda::Config {
+                    min: spec.min_replica_count,
+                    idle: None,
+                    polling_interval: Duration::from_secs(spec.polling_interval),
+                    cooldown: Duration::from_secs(spec.cooldown_period),
+                    initial_cooldown: Duration::from_secs(spec.initial_cooldown_period),
+                    fallback: None,
+                    triggers: vec![keda::Trigger {
+                        target,
+                        activation: metadata
+                            .activation_threshold
+                            .parse()
+                            .context("activationThreshold")?,
+                    }],
+                },
+                hpa: hpa::Config {
+                    min: spec.min_replica_count.max(1),
+                    max: spec.max_replica_count,
+                    targets: vec![target],
+                    behavior: behavior.map(Behaviors::rules).transpose()?,
+                },
+            },
         })
     }
 }
@@ -126,6 +103,8 @@ struct Spec {
     polling_interval: u64,
     #[serde(default = "default_cooldown_period")]
     cooldown_period: u64,
+    #[serde(default)]
+    initial_cooldown_period: u64,
     #[serde(default)]
     min_replica_count: u32,
     #[serde(default = "default_max_replica_count")]
@@ -181,12 +160,12 @@ struct Advanced {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct AutoscalerConfig {
-    behavior: Behavior,
+    behavior: Option<Behaviors>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Behavior {
+struct Behaviors {
     scale_up: Direction,
     scale_down: Direction,
 }
@@ -209,49 +188,60 @@ struct PolicyFields {
     period_seconds: u64,
 }
 
-impl Direction {
-    fn rules(self, window: Duration, defaults: &[(&str, u32, u64)]) -> Result<Rules> {
-        let select = self.select_policy.as_deref().unwrap_or("Max");
-        ensure!(
-            select == "Max",
-            "the demo does not play selectPolicy {select}"
-        );
-        let named: Vec<(&str, u32, u64)> = self
-            .policies
-            .iter()
-            .map(|policy| (policy.kind.as_str(), policy.value, policy.period_seconds))
-            .collect();
-        let policies = if named.is_empty() { defaults } else { &named };
-        Ok(Rules {
-            window: self
-                .stabilization_window_seconds
-                .map_or(window, Duration::from_secs),
-            tolerance: self.tolerance.unwrap_or(DEFAULT_TOLERANCE),
-            policies: policies
-                .iter()
-                .map(|&(kind, value, period)| policy(kind, value, period))
-                .collect::<Result<_>>()?,
+impl Behaviors {
+    fn rules(self) -> Result<Behavior> {
+        Ok(Behavior {
+            up: self.scale_up.over(Rules::default_up())?,
+            down: self.scale_down.over(Rules::default_down())?,
         })
     }
 }
 
-fn policy(kind: &str, value: u32, period_secs: u64) -> Result<Policy> {
-    let change = match kind {
-        "Pods" => Change::Pods(value),
-        "Percent" => Change::Percent(value),
-        other => anyhow::bail!("unknown policy type {other}"),
-    };
-    Ok(Policy {
-        change,
-        period: Duration::from_secs(period_secs),
-    })
+impl Direction {
+    /// These rules, with what is told here in place of the defaults.
+    fn over(self, defaults: Rules) -> Result<Rules> {
+        let told: Vec<Policy> = self
+            .policies
+            .iter()
+            .map(PolicyFields::policy)
+            .collect::<Result<_>>()?;
+        Ok(Rules {
+            window: self
+                .stabilization_window_seconds
+                .map_or(defaults.window, Duration::from_secs),
+            select: match self.select_policy.as_deref() {
+                None => defaults.select,
+                Some("Max") => Select::Max,
+                Some("Min") => Select::Min,
+                Some("Disabled") => Select::Disabled,
+                Some(other) => anyhow::bail!("unknown selectPolicy {other}"),
+            },
+            tolerance: self.tolerance.unwrap_or(defaults.tolerance),
+            policies: if told.is_empty() {
+                defaults.policies
+            } else {
+                told
+            },
+        })
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl PolicyFields {
+    fn policy(&self) -> Result<Policy> {
+        Ok(Policy {
+            change: match self.kind.as_str() {
+                "Pods" => Change::Pods(self.value),
+                "Percent" => Change::Percent(self.value),
+                other => anyhow::bail!("unknown policy type {other}"),
+            },
+            period: Duration::from_secs(self.period_seconds),
+        })
+    }
+}
 
-    const GENERATED: &str = r#"
+/// What the generator makes of a small spec, for tests.
+#[cfg(test)]
+pub(crate) const GENERATED: &str = r#"
 apiVersion: keda.sh/v1alpha1
 kind: ScaledObject
 metadata:
@@ -260,6 +250,7 @@ spec:
   scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: email-worker}
   pollingInterval: 15
   cooldownPeriod: 120
+  initialCooldownPeriod: 120
   minReplicaCount: 0
   maxReplicaCount: 8
   advanced:
@@ -284,42 +275,52 @@ spec:
         ignoreNullValues: "false"
 "#;
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
     #[test]
     fn every_number_of_a_generated_scaled_object_is_read() {
         let object = ScaledObject::from_yaml(GENERATED).unwrap();
         let secs = Duration::from_secs;
+        let threshold = Decimal::parse("10").unwrap();
+        let target = Target::AverageValue(threshold);
         let expected = ScaledObject {
             name: "email".to_owned(),
             server_address: "http://127.0.0.1:9090".to_owned(),
             query: "sum(up) and on() (count(up) == 1)".to_owned(),
-            threshold: 10.0,
-            activation_threshold: 0.0,
+            threshold,
             empty_is_zero: false,
-            min_replicas: 0,
-            max_replicas: 8,
-            polling_interval: secs(15),
-            cooldown_period: secs(120),
-            scale_up: Rules {
-                window: Duration::ZERO,
-                tolerance: 0.1,
-                policies: vec![
-                    Policy {
-                        change: Change::Pods(4),
-                        period: secs(15),
-                    },
-                    Policy {
-                        change: Change::Percent(100),
-                        period: secs(15),
-                    },
-                ],
-            },
-            scale_down: Rules {
-                window: secs(120),
-                tolerance: 0.1,
-                policies: vec![Policy {
-                    change: Change::Percent(50),
-                    period: secs(60),
-                }],
+            config: Config {
+                keda: keda::Config {
+                    min: 0,
+                    idle: None,
+                    polling_interval: secs(15),
+                    cooldown: secs(120),
+                    initial_cooldown: secs(120),
+                    fallback: None,
+                    triggers: vec![keda::Trigger {
+                        target,
+                        activation: 0.0,
+                    }],
+                },
+                hpa: hpa::Config {
+                    min: 1,
+                    max: 8,
+                    targets: vec![target],
+                    behavior: Some(Behavior {
+                        // The generated one is the default but for the window and the pace down.
+                        up: Rules::default_up(),
+                        down: Rules {
+                            window: secs(120),
+                            policies: vec![Policy {
+                                change: Change::Percent(50),
+                                period: secs(60),
+                            }],
+                            ..Rules::default_down()
+                        },
+                    }),
+                },
             },
         };
         assert_eq!(object, expected);
@@ -334,11 +335,12 @@ spec:
             object.empty_is_zero,
             "KEDA takes an empty answer for 0 unless told"
         );
-        assert_eq!((object.min_replicas, object.max_replicas), (0, 100));
-        assert_eq!(object.polling_interval, Duration::from_secs(30));
-        assert_eq!(object.cooldown_period, Duration::from_mins(5));
-        assert_eq!(object.scale_down.window, Duration::from_mins(5));
-        assert_eq!(object.scale_up.policies.len(), 2);
+        let Config { keda, hpa } = object.config;
+        assert_eq!((keda.min, hpa.min, hpa.max), (0, 1, 100));
+        assert_eq!(keda.polling_interval, Duration::from_secs(30));
+        assert_eq!(keda.cooldown, Duration::from_mins(5));
+        assert_eq!(keda.initial_cooldown, Duration::ZERO);
+        assert_eq!(hpa.behavior, None);
     }
 
     #[test]

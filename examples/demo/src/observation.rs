@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use acceptance::{Exporter, Prometheus, Redis, Scrape};
 use anyhow::{Result, bail};
+use bullmq_keda::control_loop::keda::Answer;
 
-use crate::autoscaler::{Answer, whole};
+use crate::autoscaler::whole;
 use crate::manifest::ScaledObject;
 
 /// What is seen at one moment.
@@ -86,7 +87,7 @@ fn queue(scrape: &Scrape, name: &str) -> Option<Queue> {
 fn ask(prometheus: &Prometheus, object: &ScaledObject) -> Result<Answer> {
     Ok(match prometheus.query(&object.query)?.as_slice() {
         [] if object.empty_is_zero => Answer::Value(0.0),
-        [] => Answer::NoData,
+        [] => Answer::Error,
         [one] => Answer::Value(one.value),
         several => bail!("KEDA refuses an answer of {} elements", several.len()),
     })

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::autoscaler::{Answer, destination};
+use bullmq_keda::control_loop::keda::Answer;
+
+use crate::autoscaler::destination;
 use crate::manifest::ScaledObject;
 use crate::observation::Observation;
 use crate::sparkline::sparkline;
@@ -169,7 +171,7 @@ impl Scene<'_> {
     fn answer(&self) -> (Style, String) {
         match self.observation.answer {
             Answer::Value(value) => (Style::Good, format!("{value}")),
-            Answer::NoData => (Style::Warning, "no data".to_owned()),
+            Answer::Error => (Style::Warning, "no data".to_owned()),
         }
     }
 
@@ -183,7 +185,7 @@ impl Scene<'_> {
                 );
                 (Style::Good, text)
             }
-            Answer::NoData => (Style::Warning, format!("holds, at {}", replicas(now))),
+            Answer::Error => (Style::Warning, format!("holds, at {}", replicas(now))),
         }
     }
 
@@ -192,9 +194,9 @@ impl Scene<'_> {
         match self.observation.answer {
             Answer::Value(value) => format!(
                 "   {value} / {}, between {} and {}",
-                object.threshold, object.min_replicas, object.max_replicas
+                object.threshold, object.config.keda.min, object.config.hpa.max
             ),
-            Answer::NoData => "   an error to it, not 0".to_owned(),
+            Answer::Error => "   an error to it, not 0".to_owned(),
         }
     }
 
@@ -243,9 +245,9 @@ impl Scene<'_> {
         let numbers = format!(
             "{INDENT}threshold {}, minReplicaCount {}, maxReplicaCount {}, cooldownPeriod {}",
             object.threshold,
-            object.min_replicas,
-            object.max_replicas,
-            object.cooldown_period.as_secs()
+            object.config.keda.min,
+            object.config.hpa.max,
+            object.config.keda.cooldown.as_secs()
         );
         lines.push(vec![(Style::Plain, numbers)]);
         lines

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use acceptance::Process;
 use anyhow::{Context as _, Result, ensure};
+use bullmq_keda::control_loop::keda::Answer;
 
-use crate::autoscaler::{Answer, Autoscaler, destination};
+use crate::autoscaler::{Autoscaler, destination};
 use crate::interrupt::Interrupt;
 use crate::observation::{Observation, Queue, observe};
 use crate::scene::{Chapter, Scene};
@@ -126,7 +127,7 @@ impl<'a, W: Write> Story<'a, W> {
                 next_due: None,
                 redis_up: false,
                 queue: None,
-                answer: Answer::NoData,
+                answer: Answer::Error,
             },
             next_look: now,
             history: Vec::new(),
@@ -225,7 +226,7 @@ impl<'a, W: Write> Story<'a, W> {
         );
         self.add(&format!("--count {BURST} --work 1500"))?;
         let began = Instant::now();
-        let most = usize::try_from(self.stage.object.max_replicas)?;
+        let most = usize::try_from(self.stage.object.config.hpa.max)?;
         self.play(Duration::ZERO, "all workers run", move |_, alive| {
             alive.ready == most
         })?;
@@ -298,17 +299,17 @@ impl<'a, W: Write> Story<'a, W> {
         let held = self.workers.alive().replicas();
         self.stage.redis.kill()?;
         self.play(Duration::ZERO, "the query has no answer", |seen, _| {
-            seen.answer == Answer::NoData
+            seen.answer == Answer::Error
         })?;
         let began = Instant::now();
         // Longer than the cooldown: a query that said 0 would have brought the workers to zero by now.
-        let patience = self.stage.object.cooldown_period / SPEED + secs(2);
+        let patience = self.stage.object.config.keda.cooldown / SPEED + secs(2);
         self.play(patience, "nothing is known", |seen, _| {
-            seen.answer == Answer::NoData
+            seen.answer == Answer::Error
         })?;
         let alive = self.workers.alive();
         ensure!(
-            alive.ready == held && self.observation.answer == Answer::NoData,
+            alive.ready == held && self.observation.answer == Answer::Error,
             "{held} workers were to be held, but there are {alive:?}; last seen: {:?}",
             self.observation
         );
@@ -414,7 +415,7 @@ impl<'a, W: Write> Story<'a, W> {
 
     /// One poll of KEDA, one look of the HPA, and everything that is to be seen.
     fn look(&mut self) -> Result<()> {
-        let interval = self.stage.object.polling_interval / SPEED;
+        let interval = self.stage.object.config.keda.polling_interval / SPEED;
         self.next_look = Instant::now() + interval;
         self.workers.look()?;
         self.look_after_producers()?;

@@ -1,5 +1,6 @@
 //! Inputs: files, and stdin where `-` stands.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,8 @@ use anyhow::Context as _;
 use crate::Input;
 use crate::document::Dialect;
 
-/// Reads every input, in the order in which they were given.
+/// Reads every input, in the order in which they were given, and after them the files that specs name. One of those that cannot be
+/// read is left out: the spec is told of it, at the field that names it.
 ///
 /// # Errors
 ///
@@ -19,12 +21,21 @@ pub(super) fn read_all(
     dialect: Dialect,
     stdin: &mut dyn Read,
 ) -> anyhow::Result<Vec<Input>> {
-    paths
-        .iter()
-        .map(|path| {
-            read(path, dialect, stdin).with_context(|| format!("cannot read {}", shown(path)))
-        })
-        .collect()
+    let mut inputs = Vec::with_capacity(paths.len());
+    for path in paths {
+        let input = read(path, dialect, stdin);
+        inputs.push(input.with_context(|| format!("cannot read {}", shown(path)))?);
+    }
+    let needed: BTreeSet<String> = inputs.iter().flat_map(crate::needs).collect();
+    for name in needed {
+        let given = inputs.iter().any(|input| input.name == name);
+        // A template is a file, whatever it is called.
+        let path = Path::new(".").join(&name);
+        if !given && let Ok(input) = read(&path, dialect, stdin) {
+            inputs.push(Input { name, ..input });
+        }
+    }
+    Ok(inputs)
 }
 
 fn read(path: &Path, dialect: Dialect, stdin: &mut dyn Read) -> io::Result<Input> {

@@ -99,6 +99,9 @@ fn frame(problem: &Problem, sources: &[Source], texts: &[String], renderer: &Ren
         }
         group = group.element(first).elements(second);
     }
+    if let Some(note) = &problem.note {
+        group = group.element(Level::NOTE.message(note.clone()));
+    }
     let help = Level::HELP.message(problem.help.clone());
     renderer.render(&[group.element(help)])
 }

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::rc::Rc;
 
+use super::shape::FieldShape;
 use crate::document::{Kind, Node};
 use crate::problem::{Problem, Rule, Span};
 
@@ -46,16 +47,23 @@ impl<T> Field<T> {
     }
 }
 
+impl Field<String> {
+    /// Whether this text was given.
+    pub fn is(&self, text: &str) -> bool {
+        self.given().is_some_and(|at| at.value == text)
+    }
+}
+
 /// A value on its way through a reader, with the name of its field for the sentences.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Value<'n> {
     name: &'n str,
     index: Option<usize>,
-    pub(super) node: &'n Node,
+    pub(super) node: &'n Rc<Node>,
 }
 
 impl<'n> Value<'n> {
-    pub(super) fn new(name: &'n str, node: &'n Node) -> Self {
+    pub(super) fn new(name: &'n str, node: &'n Rc<Node>) -> Self {
         Self {
             name,
             index: None,
@@ -76,9 +84,17 @@ impl fmt::Display for Value<'_> {
 /// A mapping whose fields are known.
 pub(super) struct Mapping<'n> {
     pub(super) span: Span,
-    entries: Vec<(&'n str, &'n Node)>,
+    entries: Vec<(&'n str, &'n Rc<Node>)>,
     /// Known fields that were meant by unknown ones: they are not missing as well.
     misspelt: Vec<&'static str>,
+    whole: bool,
+}
+
+impl Mapping<'_> {
+    /// Whether every field in it is known.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.whole
+    }
 }
 
 /// The one list of problems, and the readers that add to it.
@@ -112,24 +128,26 @@ impl Reader<'_> {
     pub(super) fn mapping<'n>(
         &mut self,
         value: Value<'n>,
-        known: &'static [&'static str],
+        fields: &'static [FieldShape],
     ) -> Option<Mapping<'n>> {
+        let known: Vec<&'static str> = fields.iter().map(|field| field.name).collect();
         let Kind::Mapping(entries) = &value.node.kind else {
-            let fields = listed(known);
+            let fields = listed(&known);
             return self.wrong_type(value, "a mapping", format!("write one or more of {fields}"));
         };
         let (mut fields, mut misspelt) = (Vec::new(), Vec::new());
         for (key, node) in entries {
             match key.text() {
-                Some(name) if known.contains(&name) => fields.push((name, node.as_ref())),
+                Some(name) if known.contains(&name) => fields.push((name, node)),
                 name => {
                     let name = name.unwrap_or_default();
-                    misspelt.extend(self.unknown(key.span, name, value, known));
+                    misspelt.extend(self.unknown(key.span, name, value, &known));
                 }
             }
         }
         Some(Mapping {
             span: value.node.span,
+            whole: fields.len() == entries.len(),
             entries: fields,
             misspelt,
         })
@@ -268,7 +286,7 @@ impl Reader<'_> {
 }
 
 /// The known name that was probably meant: the same but for case and separators, or a few letters off.
-fn closest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(crate) fn closest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let folded = |text: &str| text.replace(['_', '-'], "").to_lowercase();
     known
         .iter()

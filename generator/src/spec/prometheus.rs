@@ -5,25 +5,29 @@ use std::time::Duration;
 
 use bullmq_vocabulary::label;
 
-use super::PrometheusSpec;
+use super::authentication::authentication;
 use super::fields::{Reader, Value};
 use super::values::duration;
+use super::{PrometheusSpec, metadata, shape, values};
 use crate::document::Kind;
 use crate::problem::{Problem, Rule, Span};
 
 /// The longest scrape interval. Prometheus looks back five minutes for a sample, and two scrapes must be able to fail:
 /// <https://prometheus.io/docs/prometheus/latest/querying/basics/#staleness>.
 const LONGEST_SCRAPE_INTERVAL: Duration = Duration::from_mins(2);
-const PROMETHEUS: &[&str] = &["serverAddress", "scrapeInterval", "matchers", "horizons"];
 
 /// Reads `prometheus`.
 pub(super) fn prometheus(reader: &mut Reader<'_>, value: Value<'_>) -> Option<PrometheusSpec> {
-    let fields = reader.mapping(value, PROMETHEUS)?;
+    let fields = reader.mapping(value, shape::PROMETHEUS.fields)?;
     Some(PrometheusSpec {
         server_address: reader.field(&fields, "serverAddress", server_address),
         scrape_interval: reader.field(&fields, "scrapeInterval", scrape_interval),
         matchers: reader.field(&fields, "matchers", matchers),
         horizons: reader.field(&fields, "horizons", horizons),
+        authentication: reader.field(&fields, "authentication", authentication),
+        headers: reader.field(&fields, "headers", metadata::headers),
+        query_parameters: reader.field(&fields, "queryParameters", metadata::query_parameters),
+        namespace: reader.field(&fields, "namespace", values::namespace),
     })
 }
 

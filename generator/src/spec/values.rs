@@ -7,7 +7,14 @@ use crate::decimal::Decimal;
 use crate::problem::{Problem, Rule};
 
 /// The longest duration of any field. A job that runs for more than a month is not scaled by the minute.
-const LONGEST: Duration = Duration::from_hours(720);
+pub(super) const LONGEST: Duration = Duration::from_hours(720);
+/// The units of a duration: <https://docs.rs/humantime/2.4.0/humantime/fn.parse_duration.html>.
+pub(super) const UNITS: &[&str] = &[
+    "nanos", "nsec", "ns", "usec", "us", "µs", "millis", "msec", "ms", "seconds", "second", "secs",
+    "sec", "s", "minutes", "minute", "min", "mins", "m", "hours", "hour", "hr", "hrs", "h", "days",
+    "day", "d", "weeks", "week", "wk", "wks", "w", "months", "month", "M", "years", "year", "yr",
+    "yrs", "y",
+];
 /// The longest name of a worker. KEDA names the HPA `keda-hpa-` and the ScaledObject's name, and refuses more than 63 characters:
 /// <https://github.com/kedacore/keda/blob/v2.20.2/apis/keda/v1alpha1/scaledobject_webhook.go> (`verifyName`).
 const LONGEST_WORKER_NAME: usize = 54;
@@ -17,8 +24,8 @@ const LONGEST_OBJECT_NAME: usize = 253;
 const LONGEST_LABEL: usize = 63;
 /// A spec's largest number of jobs for each replica. KEDA multiplies a threshold by replicas in 64-bit thousandths.
 const MOST_JOBS_PER_REPLICA: Decimal = Decimal::from_thousandths(1_000_000_000_000);
-/// Kinds that run pods and have no scale subresource.
-const NOT_SCALABLE: [&str; 4] = ["DaemonSet", "Pod", "Job", "CronJob"];
+/// Kinds that run pods and have no scale subresource. A Job has none either, but KEDA makes new ones of a template.
+const NOT_SCALABLE: [&str; 3] = ["DaemonSet", "Pod", "CronJob"];
 
 /// How much of its slots a replica is meant to use, above 0 and up to 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +42,21 @@ impl Utilization {
     /// This part of a number of slots, exactly.
     pub fn of(self, slots: u32) -> Decimal {
         Decimal::from_thousandths(u64::from(slots) * u64::from(self.per_mille))
+    }
+}
+
+/// A version of KEDA or Kubernetes. Patches bring no fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// The first number.
+    pub major: u32,
+    /// The second number.
+    pub minor: u32,
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
     }
 }
 
@@ -173,7 +195,7 @@ pub(super) fn target_name(reader: &mut Reader<'_>, value: Value<'_>) -> Option<S
     object_name(reader, value, Rule::TargetNameInvalid)
 }
 
-fn object_name(reader: &mut Reader<'_>, value: Value<'_>, rule: Rule) -> Option<String> {
+pub(super) fn object_name(reader: &mut Reader<'_>, value: Value<'_>, rule: Rule) -> Option<String> {
     let name = reader.text(value)?;
     if name.len() <= LONGEST_OBJECT_NAME && name.split('.').all(is_dns_label) {
         return Some(name);
@@ -205,13 +227,40 @@ fn not_a_name<T>(reader: &mut Reader<'_>, value: Value<'_>, rule: Rule, of: &str
     ))
 }
 
-fn is_dns_label(text: &str) -> bool {
+pub(super) fn is_dns_label(text: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     !text.is_empty()
         && text.len() <= LONGEST_LABEL
         && text.bytes().all(inner)
         && !text.starts_with('-')
         && !text.ends_with('-')
+}
+
+/// Reads a version of KEDA or Kubernetes in two or three numbers. In quotes, because `2.20` is a number to YAML, and the same as `2.2`.
+pub(super) fn version(reader: &mut Reader<'_>, value: Value<'_>) -> Option<Version> {
+    let text = reader.text(value)?;
+    let mut numbers = text.strip_prefix('v').unwrap_or(&text).split('.');
+    let mut number = || -> Option<u32> {
+        let digits = numbers.next()?;
+        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        digits.parse().ok().filter(|_| plain)
+    };
+    let (major, minor) = (number(), number());
+    let patch = number();
+    let ended = numbers.next().is_none();
+    let counted = text.split('.').count();
+    match (major, minor) {
+        (Some(major), Some(minor)) if ended && (counted == 2 || patch.is_some()) => {
+            Some(Version { major, minor })
+        }
+        _ => reader.refuse(Problem::new(
+            Rule::VersionUnreadable,
+            value.node.span,
+            format!("{value} is not readable as a version"),
+            "not two or three numbers",
+            "write major and minor version in quotes: `\"2.20\"`",
+        )),
+    }
 }
 
 /// Reads the kind of the object to scale.
@@ -233,7 +282,7 @@ pub(super) fn target_kind(reader: &mut Reader<'_>, value: Value<'_>) -> Option<S
         value.node.span,
         "`kind` is not one that can be scaled",
         label,
-        "write `Deployment`, `StatefulSet`, or another kind with a scale subresource and its `apiVersion`",
+        "write `Deployment`, `StatefulSet`, another kind with a scale subresource and its `apiVersion`, or `Job` with a `template`",
     ))
 }
 

@@ -1,9 +1,10 @@
 //! A worker, field by field; `defaults` has the same fields but the name.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::fields::{At, Field, Mapping, Reader, Value};
-use super::{OnMetricsLoss, QueueSpec, Scale, WorkerSpec, values};
+use super::{OnMetricsLoss, QueueSpec, Rate, Scale, WorkerSpec, metadata, shape, values};
 use crate::document::Kind;
 use crate::problem::{Problem, Rule};
 
@@ -11,35 +12,22 @@ use crate::problem::{Problem, Rule};
 /// stalled at the second look: <https://docs.bullmq.io/guide/workers/stalled-jobs>.
 const SHORTEST_IDLE: Duration = Duration::from_mins(1);
 
-/// The fields of a worker, the name first.
-pub(super) const WORKER: &[&str] = &[
-    "name",
-    "namespace",
-    "target",
-    "queues",
-    "concurrency",
-    "replicas",
-    "scale",
-    "utilization",
-    "job",
-    "startup",
-    "onMetricsLoss",
-    "idleAfter",
-];
-const QUEUE: &[&str] = &["name", "prefix", "redis", "optional"];
-
 /// Reads the fields of a worker, or of `defaults`.
 pub(super) fn worker(reader: &mut Reader<'_>, fields: &Mapping<'_>) -> WorkerSpec {
     let mut worker = WorkerSpec::empty(fields.span);
     worker.name = reader.field(fields, "name", values::worker_name);
     worker.namespace = reader.field(fields, "namespace", values::namespace);
-    reader.field(fields, "target", |reader, value| {
-        let target = reader.mapping(value, &["kind", "name", "apiVersion"])?;
+    let target = reader.field(fields, "target", |reader, value| {
+        let target = reader.mapping(value, shape::TARGET.fields)?;
         worker.target_kind = reader.field(&target, "kind", values::target_kind);
         worker.target_name = reader.field(&target, "name", values::target_name);
         worker.target_api_version = reader.field(&target, "apiVersion", values::target_api_version);
+        worker.target_template = reader.field(&target, "template", Reader::text);
         Some(())
     });
+    if target == Field::Wrong {
+        worker.target_kind = Field::Wrong;
+    }
     worker.queues = reader.field(fields, "queues", |reader, value| {
         reader.list(value, "[email, sms]", queue)
     });
@@ -47,7 +35,7 @@ pub(super) fn worker(reader: &mut Reader<'_>, fields: &Mapping<'_>) -> WorkerSpe
         reader.whole(value, 1, Rule::ConcurrencyRange)
     });
     let replicas = reader.field(fields, "replicas", |reader, value| {
-        let replicas = reader.mapping(value, &["min", "max"])?;
+        let replicas = reader.mapping(value, shape::REPLICAS.fields)?;
         worker.replicas_min = reader.field(&replicas, "min", |reader, value| {
             reader.whole(value, 0, Rule::ReplicasRange)
         });
@@ -62,7 +50,7 @@ pub(super) fn worker(reader: &mut Reader<'_>, fields: &Mapping<'_>) -> WorkerSpe
     worker.scale = reader.field(fields, "scale", scale);
     worker.utilization = reader.field(fields, "utilization", values::utilization);
     let job = reader.field(fields, "job", |reader, value| {
-        let job = reader.mapping(value, &["mean", "longest"])?;
+        let job = reader.mapping(value, shape::JOB.fields)?;
         worker.job_mean = reader.field(&job, "mean", values::duration);
         worker.job_longest = reader.field(&job, "longest", values::duration);
         Some(())
@@ -73,6 +61,16 @@ pub(super) fn worker(reader: &mut Reader<'_>, fields: &Mapping<'_>) -> WorkerSpe
     worker.startup = reader.field(fields, "startup", values::duration);
     worker.on_metrics_loss = reader.field(fields, "onMetricsLoss", on_metrics_loss);
     worker.idle_after = reader.field(fields, "idleAfter", idle_after);
+    worker.rate_limit = reader.field(fields, "rateLimit", rate_limit);
+    worker.labels = reader.field(fields, "labels", metadata::labels);
+    worker.annotations = reader.field(fields, "annotations", metadata::annotations);
+    worker.overrides = reader.field(fields, "overrides", |reader, value| {
+        let Kind::Mapping(_) = &value.node.kind else {
+            let help = "write a part of a ScaledObject, such as `{spec: {pollingInterval: 5}}`";
+            return reader.wrong_type(value, "a mapping", help);
+        };
+        Some(Rc::clone(value.node))
+    });
     worker
 }
 
@@ -91,7 +89,7 @@ fn queue(reader: &mut Reader<'_>, value: Value<'_>) -> QueueSpec {
                 span: queue.span,
             });
         }
-    } else if let Some(fields) = reader.mapping(value, QUEUE) {
+    } else if let Some(fields) = reader.mapping(value, shape::QUEUE.fields) {
         queue.name = reader.field(&fields, "name", values::queue_text);
         queue.prefix = reader.field(&fields, "prefix", values::queue_text);
         queue.redis = reader.field(&fields, "redis", values::queue_text);
@@ -106,7 +104,7 @@ fn scale(reader: &mut Reader<'_>, value: Value<'_>) -> Option<Scale> {
         return Some(Scale::Slots);
     }
     if let Kind::Mapping(entries) = &value.node.kind {
-        let fields = reader.mapping(value, &["jobsPerReplica", "startWithin"])?;
+        let fields = reader.mapping(value, shape::SCALE.fields)?;
         let jobs = reader.field(&fields, "jobsPerReplica", values::jobs_per_replica);
         let within = reader.field(&fields, "startWithin", values::duration);
         match (jobs, within) {
@@ -131,7 +129,7 @@ fn on_metrics_loss(reader: &mut Reader<'_>, value: Value<'_>) -> Option<OnMetric
         return Some(OnMetricsLoss::Hold);
     }
     if let Kind::Mapping(entries) = &value.node.kind {
-        let fields = reader.mapping(value, &["replicas"])?;
+        let fields = reader.mapping(value, shape::ON_METRICS_LOSS.fields)?;
         let replicas = reader.field(&fields, "replicas", |reader, value| {
             reader.whole(value, 1, Rule::OnMetricsLossReplicas)
         });
@@ -161,5 +159,28 @@ fn idle_after(reader: &mut Reader<'_>, value: Value<'_>) -> Option<Duration> {
         "`idleAfter` is shorter than a minute, or not in whole seconds",
         "a stalled job is seen after up to 60 s, by a living worker only",
         "write `1m` or more; the default is `2m`",
+    ))
+}
+
+/// Reads a number of jobs in a time: `100/1m`.
+fn rate_limit(reader: &mut Reader<'_>, value: Value<'_>) -> Option<Rate> {
+    let text = value.node.text().unwrap_or_default();
+    let read = text.split_once('/').and_then(|(jobs, per)| {
+        let jobs = jobs.trim();
+        let plain = jobs.bytes().all(|b| b.is_ascii_digit()) && !jobs.starts_with('0');
+        let jobs = jobs.parse::<u32>().ok().filter(|_| plain)?;
+        let per = humantime::parse_duration(per.trim()).ok()?;
+        let whole = !per.is_zero() && per.subsec_nanos() % 1_000_000 == 0;
+        (whole && per <= values::LONGEST).then_some(Rate { jobs, per })
+    });
+    if read.is_some() {
+        return read;
+    }
+    reader.refuse(Problem::new(
+        Rule::RateLimitUnreadable,
+        value.node.span,
+        "`rateLimit` is not readable as jobs in a time",
+        format!("found {}", value.node.description()),
+        "write a number of jobs, a slash and a duration: `100/1m`, or `5/1s`",
     ))
 }

@@ -2,7 +2,7 @@
 //!
 //! Every check of a worker runs, whatever the others found; a worker is made only if none found anything.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,31 +10,90 @@ use bullmq_vocabulary::{
     DEFAULT_HORIZONS, DEFAULT_PREFIX, DEFAULT_REDIS_NAME, prometheus_duration,
 };
 
+use super::template::{self, JobTemplate};
 use super::{
-    APPS_V1, DEFAULT_IDLE_AFTER, DEFAULT_SCRAPE_INTERVAL, OnMetricsLoss, POLLING_INTERVAL, Policy,
-    Prometheus, Queue, Replicas, Target, Utilization, Workload,
+    APPS_V1, BATCH_V1, DEFAULT_IDLE_AFTER, DEFAULT_KEDA, DEFAULT_SCRAPE_INTERVAL, JOB,
+    KEDA_WITH_BEHAVIOR, OLDEST_KEDA, OLDEST_KUBERNETES, OnMetricsLoss, POLLING_INTERVAL, Policy,
+    Prometheus, Queue, Replicas, Target, Utilization, Version, Workload,
 };
+use crate::decimal::Decimal;
+use crate::document::Documents;
 use crate::problem::{Problem, Rule, Span};
-use crate::spec::{Field, PrometheusSpec, QueueSpec, Scale, Spec, WorkerSpec, missing};
+use crate::spec::{
+    self, Field, PrometheusSpec, QueueSpec, Scale, Spec, WorkerSpec, beside, missing,
+};
+
+/// The inputs as they were read, by the order in which they were given: what a spec names by a file's name is one of them.
+#[derive(Debug)]
+pub struct Files<'f> {
+    /// Their names.
+    pub names: &'f [String],
+    /// Their documents.
+    pub documents: &'f [Documents],
+}
+
+impl Files<'_> {
+    /// The indexes of the inputs that specs name as templates. A spec stays one, whoever names it: its workers must not be lost without
+    /// a word.
+    pub fn templates(&self) -> BTreeSet<usize> {
+        let all = || self.documents.iter().zip(self.names).enumerate();
+        let named: BTreeSet<String> = all()
+            .flat_map(|(_, (of, name))| spec::templates(of, name))
+            .collect();
+        all()
+            .filter(|(_, (of, name))| {
+                named.contains(*name) && !of.roots.iter().any(|root| spec::is_one(root))
+            })
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    /// The index and the documents of the file that the input `from` names.
+    fn named(&self, from: usize, file: &str) -> Option<(usize, &Documents)> {
+        let wanted = beside(self.names.get(from)?, file);
+        let index = self.names.iter().position(|name| *name == wanted)?;
+        Some((index, self.documents.get(index)?))
+    }
+}
 
 /// Checks what fields mean together, over all specs, and fills in what was not given.
-pub fn check(specs: &[Spec], problems: &mut Vec<Problem>) -> Vec<Workload> {
+pub fn check(specs: &[Spec], files: &Files<'_>, problems: &mut Vec<Problem>) -> Vec<Workload> {
     let mut checker = Checker {
         problems,
+        files,
         names: HashMap::new(),
         targets: HashMap::new(),
+        templates: HashMap::new(),
     };
     specs.iter().flat_map(|spec| checker.spec(spec)).collect()
 }
 
 struct Checker<'p> {
     problems: &'p mut Vec<Problem>,
+    files: &'p Files<'p>,
     names: HashMap<(Option<String>, String), Span>,
     targets: HashMap<(Option<String>, String, String), Span>,
+    /// What was read of a file once: its problems are told once too.
+    templates: HashMap<usize, Option<JobTemplate>>,
+}
+
+/// What a worker shares with all of its spec.
+#[derive(Clone, Copy)]
+struct Shared<'s> {
+    defaults: &'s WorkerSpec,
+    prometheus: Option<&'s Rc<Prometheus>>,
+    keda: Option<Version>,
+    #[expect(
+        clippy::option_option,
+        reason = "wrong, or right with or without a version"
+    )]
+    kubernetes: Option<Option<Version>>,
 }
 
 impl Checker<'_> {
     fn spec(&mut self, spec: &Spec) -> Vec<Workload> {
+        let keda = self.at_least("KEDA", &spec.keda, OLDEST_KEDA);
+        let kubernetes = self.at_least("Kubernetes", &spec.kubernetes, OLDEST_KUBERNETES);
         let prometheus = match &spec.prometheus {
             Field::Given(prometheus) => {
                 let end = prometheus.span;
@@ -59,7 +118,13 @@ impl Checker<'_> {
                         "add a worker, such as `- name: email`; without one there is nothing to generate",
                     ));
                 }
-                let worker = |worker| self.worker(worker, &spec.defaults, prometheus.as_ref());
+                let shared = Shared {
+                    defaults: &spec.defaults,
+                    prometheus: prometheus.as_ref(),
+                    keda: keda.map(|keda| keda.unwrap_or(DEFAULT_KEDA)),
+                    kubernetes,
+                };
+                let worker = |worker| self.worker(worker, shared);
                 workers.value.iter().filter_map(worker).collect()
             }
             Field::Wrong => Vec::new(),
@@ -85,15 +150,46 @@ impl Checker<'_> {
             scrape_interval: given_or(&spec.scrape_interval, DEFAULT_SCRAPE_INTERVAL)?,
             matchers: given_or(&spec.matchers, BTreeMap::new())?,
             horizons: given_or(&spec.horizons, DEFAULT_HORIZONS.to_vec())?,
+            authentication: optional(&spec.authentication)?,
+            headers: given_or(&spec.headers, BTreeMap::new())?,
+            query_parameters: given_or(&spec.query_parameters, BTreeMap::new())?,
+            namespace: optional(&spec.namespace)?,
         }))
     }
 
-    fn worker(
+    /// Refuses a version below the oldest.
+    #[expect(
+        clippy::option_option,
+        reason = "wrong, or right with or without a version"
+    )]
+    fn at_least(
         &mut self,
-        own: &WorkerSpec,
-        defaults: &WorkerSpec,
-        prometheus: Option<&Rc<Prometheus>>,
-    ) -> Option<Workload> {
+        what: &str,
+        field: &Field<Version>,
+        oldest: Version,
+    ) -> Option<Option<Version>> {
+        let version = optional(field)?;
+        if let Some(given) = field.given()
+            && given.value < oldest
+        {
+            self.problems.push(Problem::new(
+                Rule::VersionTooOld,
+                given.span,
+                format!("there is no safe manifest for {what} {}", given.value),
+                format!("older than {oldest}"),
+                format!("write `\"{oldest}\"` or newer"),
+            ));
+            return None;
+        }
+        Some(version)
+    }
+
+    fn worker(&mut self, own: &WorkerSpec, shared: Shared<'_>) -> Option<Workload> {
+        let Shared {
+            defaults,
+            prometheus,
+            ..
+        } = shared;
         let span = own.span;
         let title = match own.name.given() {
             Some(name) => format!("worker `{}`", name.value),
@@ -114,7 +210,9 @@ impl Checker<'_> {
         let job = self.job(own, defaults);
         let startup = optional(own.startup.or(&defaults.startup));
         let horizon = prometheus.and_then(|prometheus| self.horizon(own, defaults, prometheus));
-        let on_metrics_loss = self.on_metrics_loss(own, defaults, replicas);
+        let template = self.template(own, defaults, &title);
+        let on_metrics_loss = self.on_metrics_loss(own, defaults, replicas, shared.keda);
+        let most_slots = self.most_slots(own, defaults, &title);
         let idle_after = given_or(own.idle_after.or(&defaults.idle_after), DEFAULT_IDLE_AFTER);
         Some(Workload {
             span,
@@ -130,6 +228,13 @@ impl Checker<'_> {
             job: job?,
             on_metrics_loss: on_metrics_loss?,
             idle_after: idle_after?,
+            most_slots: most_slots?,
+            template: template?,
+            labels: merged(&own.labels, &defaults.labels)?,
+            annotations: merged(&own.annotations, &defaults.annotations)?,
+            overrides: optional(own.overrides.or(&defaults.overrides))?,
+            keda: shared.keda?,
+            kubernetes: shared.kubernetes?,
         })
     }
 
@@ -158,6 +263,7 @@ impl Checker<'_> {
             {
                 APPS_V1.to_owned()
             }
+            Field::Missing if kind == JOB => BATCH_V1.to_owned(),
             Field::Missing => {
                 self.problems.push(Problem::new(
                     Rule::TargetApiVersionMissing,
@@ -407,17 +513,162 @@ impl Checker<'_> {
         horizon.map(|horizon| Some(*horizon))
     }
 
+    /// What the Jobs of a worker are made of, if its replicas are Jobs.
+    #[expect(
+        clippy::option_option,
+        reason = "wrong, or right with or without a template"
+    )]
+    fn template(
+        &mut self,
+        own: &WorkerSpec,
+        defaults: &WorkerSpec,
+        title: &str,
+    ) -> Option<Option<JobTemplate>> {
+        let kind = own.target_kind.or(&defaults.target_kind);
+        let template = own.target_template.or(&defaults.target_template);
+        let name = own.target_name.or(&defaults.target_name);
+        let version = own.target_api_version.or(&defaults.target_api_version);
+        if *kind == Field::Wrong {
+            return None;
+        }
+        let mut unused = |field: &Field<String>, title: &str, help: &str| {
+            let span = field.given()?.span;
+            self.problems.push(Problem::new(
+                Rule::TargetFieldUnused,
+                span,
+                title,
+                "without effect",
+                help,
+            ));
+            Some(())
+        };
+        if !kind.is(JOB) {
+            let title = "only a `target` of kind `Job` has a template";
+            let help = "write `kind: Job` beside it, or remove it";
+            return match unused(template, title, help) {
+                Some(()) => None,
+                None => Some(None),
+            };
+        }
+        let title_unused = "KEDA names the Jobs itself, and knows their version";
+        let refused = [name, version]
+            .into_iter()
+            .filter_map(|field| unused(field, title_unused, "remove it"))
+            .count();
+        if matches!(template, Field::Missing) {
+            let at = kind.given().map_or(own.span, |kind| kind.span);
+            let example = "job.yaml";
+            self.problems
+                .push(missing("target.template", at, title, example));
+        }
+        let template = template.given()?;
+        let Some((index, documents)) = self.files.named(template.span.source, &template.value)
+        else {
+            self.problems.push(Problem::new(
+                Rule::TemplateNotFound,
+                template.span,
+                "the template cannot be read",
+                "no such file, or no right to read it",
+                "write the path of the file as it is seen from the folder of the spec",
+            ));
+            return None;
+        };
+        let read = if let Some(read) = self.templates.get(&index) {
+            read.clone()
+        } else {
+            let start = Span {
+                source: index,
+                start: 0,
+                end: 0,
+            };
+            // What is no YAML has been told as that.
+            let read = documents
+                .problems
+                .is_empty()
+                .then(|| template::template(&documents.roots, start, template.span, self.problems));
+            self.templates.insert(index, read.clone().flatten());
+            read.flatten()
+        };
+        if refused > 0 {
+            return None;
+        }
+        read.map(Some)
+    }
+
+    /// The slots that a limit of the rate lets be busy at once, by Little's law: jobs in a time, times the mean time of one. Rounded
+    /// up to what KEDA can hold, so that it is never nothing.
+    #[expect(
+        clippy::option_option,
+        reason = "wrong, or right with or without a limit"
+    )]
+    fn most_slots(
+        &mut self,
+        own: &WorkerSpec,
+        defaults: &WorkerSpec,
+        title: &str,
+    ) -> Option<Option<Decimal>> {
+        let field = own.rate_limit.or(&defaults.rate_limit);
+        let Some(rate) = optional(field)? else {
+            return Some(None);
+        };
+        let at = field.given().map_or(own.span, |field| field.span);
+        let scale = own.scale.or(&defaults.scale);
+        if let Some(scale) = scale.given()
+            && matches!(scale.value, Scale::JobsPerReplica(_))
+        {
+            let problem = Problem::new(
+                Rule::RateLimitJobsPerReplica,
+                at,
+                "`rateLimit` says nothing about `jobsPerReplica`",
+                "a rate caps the slots, and this worker is scaled by jobs",
+                "write `scale: slots` or `{startWithin: T}` with `concurrency` and `job.mean`, or lower `replicas.max`",
+            );
+            self.problems
+                .push(problem.related(scale.span, "scaled by jobs"));
+            return None;
+        }
+        let mean = own.job_mean.or(&defaults.job_mean);
+        let mean = self.required(mean, "job.mean", at, title, "2s")?;
+        let busy = u128::from(rate.jobs) * mean.as_millis() * 1000;
+        let slots = busy.div_ceil(rate.per.as_millis().max(1)).max(1);
+        Some(Some(Decimal::from_thousandths(
+            u64::try_from(slots).unwrap_or(u64::MAX),
+        )))
+    }
+
     fn on_metrics_loss(
         &mut self,
         own: &WorkerSpec,
         defaults: &WorkerSpec,
         replicas: Option<Replicas>,
+        keda: Option<Version>,
     ) -> Option<OnMetricsLoss> {
         let field = own.on_metrics_loss.or(&defaults.on_metrics_loss);
         let answer = given_or(field, OnMetricsLoss::Hold)?;
         let OnMetricsLoss::Replicas(number) = answer else {
             return Some(answer);
         };
+        let at = field.given().map_or(own.span, |field| field.span);
+        if own.target_kind.or(&defaults.target_kind).is(JOB) {
+            self.problems.push(Problem::new(
+                Rule::OnMetricsLossJob,
+                at,
+                "a worker of Jobs has no replicas to fall back to",
+                "a ScaledJob has no fallback",
+                "write `hold`: while the metrics are lost KEDA makes no new Job, and those that run go on",
+            ));
+            return None;
+        }
+        if keda.is_some_and(|keda| keda < KEDA_WITH_BEHAVIOR) {
+            self.problems.push(Problem::new(
+                Rule::VersionLacksFeature,
+                at,
+                format!("`onMetricsLoss: {{replicas: N}}` needs KEDA {KEDA_WITH_BEHAVIOR}"),
+                "an older one would set the replicas down to N too",
+                "write `hold`, or a newer `keda.version`",
+            ));
+            return None;
+        }
         let replicas = replicas?;
         if (replicas.min().max(1)..=replicas.max()).contains(&number) {
             return Some(answer);
@@ -431,6 +682,16 @@ impl Checker<'_> {
         ));
         None
     }
+}
+
+/// The entries of both; those of the worker win.
+fn merged(
+    own: &Field<BTreeMap<String, String>>,
+    defaults: &Field<BTreeMap<String, String>>,
+) -> Option<BTreeMap<String, String>> {
+    let mut merged = given_or(defaults, BTreeMap::new())?;
+    merged.extend(given_or(own, BTreeMap::new())?);
+    Some(merged)
 }
 
 /// The value that was given, or the default; nothing if a wrong one was given.

@@ -5,16 +5,22 @@
 //! startup. Defaults are filled in here, and only here.
 
 mod check;
+mod template;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::decimal::Decimal;
+use crate::document::Node;
 use crate::problem::Span;
 
-pub use crate::spec::{OnMetricsLoss, Utilization};
-pub use check::check;
+pub use crate::spec::{
+    Authentication, Existing, Identity, OnMetricsLoss, Provider, Reference, Utilization, Version,
+    Way,
+};
+pub use check::{Files, check};
+pub use template::{JobTemplate, tree};
 
 /// How often Prometheus scrapes the exporter unless told: the interval that the policies were measured with.
 pub const DEFAULT_SCRAPE_INTERVAL: Duration = Duration::from_secs(15);
@@ -25,6 +31,41 @@ pub const POLLING_INTERVAL: Duration = Duration::from_secs(15);
 pub const DEFAULT_IDLE_AFTER: Duration = Duration::from_mins(2);
 /// The API version of Deployments and `StatefulSet`s, which KEDA assumes too.
 pub const APPS_V1: &str = "apps/v1";
+/// The kind of a target of which KEDA makes a new object for each replica.
+pub const JOB: &str = "Job";
+/// The API version of Jobs.
+pub const BATCH_V1: &str = "batch/v1";
+/// The KEDA that manifests are for unless told: the one whose code their claims were read in and tried with.
+pub const DEFAULT_KEDA: Version = Version {
+    major: 2,
+    minor: 20,
+};
+/// The oldest KEDA that manifests can be for. Before it there is no `initialCooldownPeriod`, and running pods would go at the first poll.
+pub const OLDEST_KEDA: Version = Version {
+    major: 2,
+    minor: 14,
+};
+/// From this KEDA on a fallback can keep what is there, and a trigger has a timeout of its own.
+pub const KEDA_WITH_BEHAVIOR: Version = Version {
+    major: 2,
+    minor: 17,
+};
+/// From this KEDA on labels can be kept from the HPA.
+pub const KEDA_WITH_EXCLUDED_LABELS: Version = Version {
+    major: 2,
+    minor: 18,
+};
+/// The oldest Kubernetes that manifests can be for: `autoscaling/v2` is stable from here on.
+pub const OLDEST_KUBERNETES: Version = Version {
+    major: 1,
+    minor: 23,
+};
+/// From this Kubernetes on an HPA has a tolerance of its own:
+/// <https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#tolerance>.
+pub const KUBERNETES_WITH_TOLERANCE: Version = Version {
+    major: 1,
+    minor: 34,
+};
 
 /// Which Prometheus is asked, and what it knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +78,14 @@ pub struct Prometheus {
     pub matchers: BTreeMap<String, String>,
     /// The horizons that the exporter serves, rising.
     pub horizons: Vec<Duration>,
+    /// How KEDA proves who it is.
+    pub authentication: Option<Authentication>,
+    /// Headers that KEDA sends.
+    pub headers: BTreeMap<String, String>,
+    /// Parameters that KEDA adds to a query.
+    pub query_parameters: BTreeMap<String, String>,
+    /// The parameter `namespace`, by which a proxy separates tenants.
+    pub namespace: Option<String>,
 }
 
 /// What is scaled.
@@ -140,4 +189,18 @@ pub struct Workload {
     pub on_metrics_loss: OnMetricsLoss,
     /// Quiet time before scaling to zero.
     pub idle_after: Duration,
+    /// The slots that can be busy at once under a limit of the rate: more replicas would only wait. None means no limit.
+    pub most_slots: Option<Decimal>,
+    /// What its Jobs are made of, if its replicas are Jobs.
+    pub template: Option<JobTemplate>,
+    /// Labels of its manifest.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of its manifest.
+    pub annotations: BTreeMap<String, String>,
+    /// What is merged into its manifest last, with its places.
+    pub overrides: Option<Rc<Node>>,
+    /// The KEDA that its manifest is for.
+    pub keda: Version,
+    /// The Kubernetes that its manifest is for, if it is known.
+    pub kubernetes: Option<Version>,
 }

@@ -1,0 +1,311 @@
+//! Queries and policies in words.
+
+use serde::Serialize;
+
+use super::short;
+use crate::decimal::Decimal;
+use crate::plan::{Plan, Trigger, drain_time};
+use crate::workload::{Policy, Queue};
+use bullmq_vocabulary::{DEFAULT_PREFIX, DEFAULT_REDIS_NAME};
+
+/// How many queues a sentence names before it only counts.
+const NAMED: usize = 6;
+
+/// A part of a query, and what it means.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Term {
+    /// The part, shortened.
+    pub part: String,
+    /// What it means.
+    pub meaning: String,
+}
+
+impl Term {
+    fn new(part: impl Into<String>, meaning: impl Into<String>) -> Self {
+        Self {
+            part: part.into(),
+            meaning: meaning.into(),
+        }
+    }
+}
+
+/// What the guarded query answers for a backlog while nothing else has run for as long as it looks back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Measure {
+    /// Slots that a job counts for, as the two numbers of the query; one slot if none.
+    share: Option<(Decimal, Decimal)>,
+    /// How much one replica is for.
+    pub(super) threshold: Decimal,
+}
+
+impl Measure {
+    pub(super) fn of(plan: &Plan<'_>) -> Self {
+        let threshold = match plan.workload.policy {
+            Policy::Slots { slots } | Policy::StartWithin { slots, .. } => slots,
+            Policy::JobsPerReplica { jobs } => jobs,
+        };
+        let share = match plan.workload.policy {
+            Policy::Slots { .. } | Policy::JobsPerReplica { .. } => None,
+            Policy::StartWithin { within, mean, .. } => {
+                let within = drain_time(within, plan.workload.startup);
+                Some((Decimal::seconds_of(mean), Decimal::seconds_of(within)))
+            }
+        };
+        Self { share, threshold }
+    }
+
+    /// The value for so many jobs.
+    pub(super) fn value(&self, jobs: u64) -> f64 {
+        let jobs = float(jobs);
+        match self.share {
+            None => jobs,
+            Some((mean, within)) => {
+                let slots = jobs * (float(mean.thousandths()) / 1000.0)
+                    / (float(within.thousandths()) / 1000.0);
+                slots.min(jobs)
+            }
+        }
+    }
+
+    /// The largest backlog that so many replicas are for.
+    pub(super) fn jobs(&self, replicas: u32) -> u64 {
+        let slots = u128::from(replicas) * u128::from(self.threshold.thousandths());
+        let (mean, within) = match self.share {
+            Some((mean, within)) if mean < within => (mean.thousandths(), within.thousandths()),
+            Some(_) | None => (1, 1),
+        };
+        let jobs = slots * u128::from(within) / (1000 * u128::from(mean.max(1)));
+        u64::try_from(jobs).unwrap_or(u64::MAX)
+    }
+}
+
+/// A number of jobs as Prometheus counts, in f64.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "beyond 2^53 jobs the last digits are nothing to see"
+)]
+pub(super) fn float(number: u64) -> f64 {
+    number as f64
+}
+
+/// What the manifest does.
+pub(super) fn summary(plan: &Plan<'_>) -> String {
+    let workload = plan.workload;
+    let target = &workload.target;
+    let place = match &workload.namespace {
+        Some(namespace) => format!(" in {namespace}"),
+        None => String::new(),
+    };
+    let replicas = workload.replicas;
+    let range = if replicas.min() == replicas.max() {
+        format!(
+            "Keeps the {} {}{place} at {} replicas",
+            target.kind,
+            target.name,
+            replicas.max()
+        )
+    } else {
+        format!(
+            "Scales the {} {}{place} from {} to {} replicas",
+            target.kind,
+            target.name,
+            replicas.min(),
+            replicas.max()
+        )
+    };
+    let queues = queues(&workload.queues);
+    match workload.policy {
+        Policy::Slots { slots: one } | Policy::JobsPerReplica { jobs: one } => {
+            format!("{range}: one for every {one} jobs that are ready or running in {queues}.")
+        }
+        Policy::StartWithin {
+            within,
+            mean,
+            slots,
+        } => format!(
+            "{range}, so that jobs in {queues} start within {}, where a job takes {} on average and a replica is to run {slots} at once.",
+            short(within),
+            short(mean)
+        ),
+    }
+}
+
+/// Names of queues, with what is not usual about them.
+pub(super) fn queues(queues: &[Queue]) -> String {
+    let mut names: Vec<String> = queues.iter().take(NAMED).map(name).collect();
+    if queues.len() > NAMED {
+        names.push(format!("{} more", queues.len() - NAMED));
+    }
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+fn name(queue: &Queue) -> String {
+    let mut remarks = Vec::new();
+    if queue.prefix != DEFAULT_PREFIX {
+        remarks.push(format!("prefix {}", queue.prefix.escape_debug()));
+    }
+    if queue.redis != DEFAULT_REDIS_NAME {
+        remarks.push(format!("redis {}", queue.redis.escape_debug()));
+    }
+    if queue.optional {
+        remarks.push("optional".to_owned());
+    }
+    let name = queue.name.escape_debug();
+    if remarks.is_empty() {
+        name.to_string()
+    } else {
+        format!("{name} ({})", remarks.join(", "))
+    }
+}
+
+/// A remark as a sentence.
+pub(super) fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) => first.to_uppercase().chain(characters).collect(),
+        None => String::new(),
+    }
+}
+
+/// The parts of a trigger's query, in words.
+pub(super) fn terms(plan: &Plan<'_>, trigger: &Trigger) -> Vec<Term> {
+    let workload = plan.workload;
+    let demand = match workload.horizon {
+        Some(horizon) => format!(
+            "jobs that are ready or running; those that fall due within {} count as if they were due now",
+            short(horizon)
+        ),
+        None => "jobs that are ready or running".to_owned(),
+    };
+    let once = Term::new(
+        "max by (redis, prefix, queue)",
+        "each queue once, however many exporters serve it",
+    );
+    let mut terms = Vec::new();
+    let guarded = trigger.name == "demand";
+    match workload.policy {
+        Policy::StartWithin { within, mean, .. } if guarded => {
+            let drain = drain_time(within, workload.startup);
+            terms.push(Term::new(
+                "avg_over_time(active[5m])",
+                "the running load: jobs that ran in the last 5m, on average",
+            ));
+            terms.push(Term::new(
+                "clamp_min(demand - active, 0)",
+                format!("the backlog: {demand}; less those that run"),
+            ));
+            let taken = if drain < within {
+                format!(
+                    ", {} less what a new replica needs to be there",
+                    short(within)
+                )
+            } else {
+                String::new()
+            };
+            terms.push(Term::new(
+                format!(
+                    "* {} / {}",
+                    Decimal::seconds_of(mean),
+                    Decimal::seconds_of(drain)
+                ),
+                format!("slots that work it off within {}{taken}", short(drain)),
+            ));
+            terms.push(Term::new(
+                "clamp_max(..., demand)",
+                "never more slots than there are jobs",
+            ));
+        }
+        Policy::StartWithin { .. } | Policy::Slots { .. } | Policy::JobsPerReplica { .. } => {
+            terms.push(Term::new("sum(demand)", demand));
+        }
+    }
+    terms.push(once);
+    if guarded {
+        let required = workload
+            .queues
+            .iter()
+            .filter(|queue| !queue.optional)
+            .count();
+        let seen = match required {
+            1 if workload.queues.len() == 1 => "only while the queue is seen".to_owned(),
+            1 => "only while the queue that must exist is seen".to_owned(),
+            number if number == workload.queues.len() => {
+                format!("only while all {number} queues are seen")
+            }
+            number => format!("only while the {number} queues that must exist are seen"),
+        };
+        terms.push(Term::new(
+            format!("and on() (count(...) == {required})"),
+            format!("{seen}; otherwise there is no answer, and KEDA changes nothing"),
+        ));
+        terms.push(Term::new(
+            format!("threshold {}", trigger.threshold),
+            match workload.policy {
+                Policy::JobsPerReplica { .. } => "jobs for each replica, as the spec says",
+                Policy::Slots { .. } | Policy::StartWithin { .. } => {
+                    "slots of each replica: concurrency x utilization"
+                }
+            },
+        ));
+    } else {
+        terms.push(Term::new(
+            format!("threshold {}", trigger.threshold),
+            "so large that it never asks for a second replica",
+        ));
+    }
+    terms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measure(share: Option<(u64, u64)>, threshold: u64) -> Measure {
+        let milli = Decimal::from_thousandths;
+        Measure {
+            share: share.map(|(mean, within)| (milli(mean), milli(within))),
+            threshold: milli(threshold),
+        }
+    }
+
+    #[test]
+    fn the_largest_backlog_of_so_many_replicas_is_the_last_that_does_not_ask_for_more() {
+        for measure in [
+            measure(None, 10_000),
+            measure(None, 2_500),
+            measure(Some((2_000, 240_000)), 9_000),
+            measure(Some((1_500, 7_000)), 4_500),
+            measure(Some((90_000, 30_000)), 2_000),
+        ] {
+            let threshold = float(measure.threshold.thousandths()) / 1000.0;
+            for replicas in [1_u32, 2, 7, 50] {
+                let jobs = measure.jobs(replicas);
+                let most = f64::from(replicas) * threshold;
+                assert!(measure.value(jobs) <= most + 1e-9, "{measure:?} {replicas}");
+                assert!(measure.value(jobs + 1) > most, "{measure:?} {replicas}");
+            }
+        }
+    }
+
+    #[test]
+    fn queues_are_named_with_what_is_unusual_and_only_so_many_of_them() {
+        let queue = |name: &str, prefix: &str, redis: &str, optional| Queue {
+            redis: redis.to_owned(),
+            prefix: prefix.to_owned(),
+            name: name.to_owned(),
+            optional,
+        };
+        let plain = |name: &str| queue(name, DEFAULT_PREFIX, DEFAULT_REDIS_NAME, false);
+        assert_eq!(queues(&[plain("email")]), "email");
+        assert_eq!(
+            queues(&[plain("a\u{1b}[31m"), queue("push", "{app}", "main", true)]),
+            "a\\u{1b}[31m and push (prefix {app}, redis main, optional)"
+        );
+        let many: Vec<Queue> = (0..9).map(|number| plain(&format!("q{number}"))).collect();
+        assert_eq!(queues(&many), "q0, q1, q2, q3, q4, q5 and 3 more");
+    }
+}

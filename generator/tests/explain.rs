@@ -1,0 +1,235 @@
+//! `bullmq-keda explain` as its user meets it: every example's page word for word, JSON as programs read it, and what is wrong.
+//!
+//! After a change of wording, `UPDATE_EXPECTED=1 cargo test -p bullmq-keda --test explain` writes the pages anew.
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::{env, fs, io};
+
+use serde_json::Value;
+
+const GOOD: &str = "\
+apiVersion: bullmq-keda/v1
+prometheus: {serverAddress: http://prometheus:9090}
+workers:
+  - {name: email, queues: [email], concurrency: 10, replicas: {min: 0, max: 5}}
+  - {name: sms, queues: [sms], concurrency: 10, replicas: {min: 1, max: 5}}
+";
+
+fn example(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join("../examples").join(name)
+}
+
+fn program<A: AsRef<OsStr>>(args: &[A], stdin: &str, locale: &str) -> io::Result<Output> {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bullmq-keda"))
+        .arg("explain")
+        .args(args)
+        .env_remove("LC_CTYPE")
+        .env_remove("LANG")
+        .env("LC_ALL", locale)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    if let Some(mut input) = child.stdin.take() {
+        // A program that ends before it reads is no failure of the test.
+        let _ = input.write_all(stdin.as_bytes());
+    }
+    child.wait_with_output()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn every_example_is_explained_word_for_word() {
+    for name in ["first-queue", "several-queues", "start-within"] {
+        let spec = example(name).join("spec.yaml");
+        let output = program(&[&spec], "", "C.UTF-8").unwrap();
+        assert_eq!(text(&output.stderr), "", "{name}");
+        assert_eq!(output.status.code(), Some(0));
+        let page = example(name).join("explain.txt");
+        if env::var_os("UPDATE_EXPECTED").is_some() {
+            fs::write(&page, &output.stdout).unwrap();
+        }
+        assert_eq!(
+            text(&output.stdout),
+            fs::read_to_string(page).unwrap(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_readme_shows_what_its_spec_is_explained_as() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let block = |beginning: &str| {
+        let blocks = readme
+            .split("```")
+            .map(|block| block.trim_start_matches("yaml"));
+        let mut blocks = blocks.map(|block| block.trim_start_matches('\n'));
+        blocks.find(|block| block.starts_with(beginning)).unwrap()
+    };
+    let output = program(&["-"], block("apiVersion: bullmq-keda/v1"), "C.UTF-8").unwrap();
+    let page = text(&output.stdout);
+    assert!(page.contains(block("A burst of")), "{page}");
+}
+
+#[test]
+fn in_a_locale_without_utf_8_the_page_is_ascii() {
+    let output = program(&["-"], GOOD, "C").unwrap();
+    let page = text(&output.stdout);
+    assert!(page.is_ascii(), "{page}");
+    assert!(page.contains("     0s         1  ######"), "{page}");
+}
+
+#[test]
+fn what_goes_to_another_program_has_no_colours() {
+    let output = program(&["-"], GOOD, "C.UTF-8").unwrap();
+    assert!(!text(&output.stdout).contains('\u{1b}'));
+}
+
+#[test]
+fn one_worker_of_several_is_chosen_by_its_name() {
+    let page = text(
+        &program(&["-", "--worker", "sms"], GOOD, "C")
+            .unwrap()
+            .stdout,
+    );
+    assert!(page.starts_with("== sms ==="), "{page}");
+    assert!(!page.contains("== email ==="), "{page}");
+}
+
+#[test]
+fn json_has_the_same_numbers_under_stable_names() {
+    let output = program(&["-", "--output", "json", "--worker", "email"], GOOD, "C").unwrap();
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let keys =
+        |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
+    assert_eq!(keys(&json), ["workers"]);
+    let worker = json.pointer("/workers/0").unwrap();
+    let documented =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("EXPLAIN.md")).unwrap();
+    let mut names = keys(worker);
+    for list in [
+        "triggers",
+        "backlog",
+        "timelines",
+        "reactions",
+        "failures",
+        "choices",
+    ] {
+        names.extend(keys(worker.pointer(&format!("/{list}/0")).unwrap()));
+    }
+    names.extend(keys(worker.pointer("/hpa").unwrap()));
+    names.extend(keys(worker.pointer("/hpa/metrics/0").unwrap()));
+    names.extend(keys(worker.pointer("/triggers/0/terms/0").unwrap()));
+    names.extend(keys(worker.pointer("/timelines/0/moments/0").unwrap()));
+    for name in names {
+        assert!(
+            documented.contains(&format!("`{name}`")),
+            "EXPLAIN.md does not name {name}"
+        );
+    }
+    for (path, expected) in [
+        ("/worker", Value::from("email")),
+        ("/namespace", Value::Null),
+        ("/target", Value::from("Deployment/email")),
+        ("/hpa/name", Value::from("keda-hpa-email")),
+        ("/hpa/minReplicas", Value::from(1)),
+        ("/hpa/maxReplicas", Value::from(5)),
+        ("/hpa/metrics/0/name", Value::from("s0-prometheus")),
+        ("/backlog/3/jobs", Value::from(11)),
+        ("/backlog/3/replicas", Value::from(2)),
+        ("/backlog/3/nearEnough", serde_json::json!([1, 2])),
+        ("/timelines/0/name", Value::from("burst")),
+        ("/timelines/0/moments/1/seconds", Value::from(15)),
+        ("/timelines/0/moments/1/replicas", Value::from(5)),
+        ("/reactions/0/worstSeconds", Value::from(31.0)),
+    ] {
+        assert_eq!(worker.pointer(path), Some(&expected), "{path}");
+    }
+}
+
+#[test]
+fn a_wrong_spec_has_the_problems_that_generate_tells_and_no_page() {
+    let spec = GOOD.replace("max: 5", "max: -5");
+    let output = program(&["-"], &spec, "C").unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stdout), "");
+    let told = text(&output.stderr);
+    let last = "error: 2 problems in 1 input; nothing was explained\n";
+    assert!(told.ends_with(last), "{told}");
+    let generated = Command::new(env!("CARGO_BIN_EXE_bullmq-keda"))
+        .args(["generate", "/dev/stdin"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .and_then(|mut child| {
+            if let Some(mut input) = child.stdin.take() {
+                input.write_all(spec.as_bytes())?;
+            }
+            child.wait_with_output()
+        })
+        .unwrap();
+    let frames = |told: &str| {
+        let frames = told.rsplit_once("\n\n").map(|(frames, _)| frames);
+        frames.unwrap_or_default().replace("<stdin>", "/dev/stdin")
+    };
+    assert_eq!(frames(&told), frames(&text(&generated.stderr)));
+}
+
+#[test]
+fn a_name_that_is_not_there_is_wrong_usage_and_the_one_that_was_meant_is_told() {
+    for (args, told) in [
+        (
+            &["-", "--worker", "emial"][..],
+            "error: there is no worker `emial`; did you mean `email`?\n",
+        ),
+        (
+            &["-", "--worker", "x"],
+            "error: there is no worker `x`; there is `email`, `sms`\n",
+        ),
+        (
+            &["--rule", "max-below-min"],
+            "error: there is no rule `max-below-min`; did you mean `replicas/max-below-min`?\n",
+        ),
+        (
+            &["--rule", "replicas/max-bellow-min"],
+            "error: there is no rule `replicas/max-bellow-min`; did you mean `replicas/max-below-min`?\n",
+        ),
+        (
+            &["--rule", "x"],
+            "error: there is no rule `x`; `bullmq-keda explain --rules` lists them\n",
+        ),
+    ] {
+        let output = program(args, GOOD, "C").unwrap();
+        assert_eq!(text(&output.stderr), told);
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(text(&output.stdout), "");
+    }
+}
+
+#[test]
+fn every_rule_that_is_listed_can_be_explained() {
+    let rules = text(&program(&["--rules"], "", "C").unwrap().stdout);
+    assert!(rules.lines().count() > 40, "{rules}");
+    for rule in rules.lines() {
+        let output = program(&["--rule", rule], "", "C").unwrap();
+        assert_eq!(output.status.code(), Some(0), "{rule}");
+        let page = text(&output.stdout);
+        assert!(page.contains(rule) && page.lines().count() > 2, "{page}");
+    }
+}
+
+#[test]
+fn without_anything_to_explain_the_usage_is_told() {
+    let output = program::<&str>(&[], "", "C").unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("bullmq-keda explain <SPEC>..."));
+}

@@ -1,0 +1,344 @@
+//! Does everybody read in our manifests what we meant? Names that other readers of YAML take for something else, in every form, read by
+//! kubectl's own decoder, by `PyYAML`, and by Helm 3 and 4 in a chart. Each reader gets all of them in one run.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use acceptance::{HELMS, fed, helm_template, ours, read_as_kubectl, read_by_pyyaml};
+use anyhow::{Context as _, Result, ensure};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use serde_json::Value;
+
+/// DNS names that a reader of YAML 1.1 or 1.2 may take for a truth value, a number, a date, or nothing: <https://yaml.org/type/>.
+const NAMES: [&str; 28] = [
+    "on",
+    "off",
+    "yes",
+    "no",
+    "y",
+    "n",
+    "true",
+    "false",
+    "null",
+    "1e3",
+    "12e03",
+    "1e-3",
+    "0123",
+    "0",
+    "10",
+    "0x10",
+    "0o7",
+    "0b1",
+    "1.5",
+    "685.230",
+    "2026-01-01",
+    "2001-12-14",
+    "nan",
+    "inf",
+    "1-2",
+    "6e1",
+    "0.0",
+    "190.20.30",
+];
+
+/// Names of queues, prefixes, servers and labels, which may be any text.
+const TEXTS: [&str; 58] = [
+    "on",
+    "no",
+    "Y",
+    "NO",
+    "True",
+    "1e3",
+    "1_000",
+    "0123",
+    "0x1F",
+    "0o17",
+    "0b1",
+    "190:20:30",
+    "1:20",
+    "+1",
+    "-1",
+    "1.",
+    ".5",
+    "._1",
+    ".inf",
+    "-.INF",
+    ".nan",
+    "~",
+    "null",
+    "Null",
+    "2026-01-01",
+    "2001-12-14t21:59:43.10-05:00",
+    "=",
+    "<<",
+    "-",
+    "?",
+    ":",
+    "---",
+    "...",
+    "!t",
+    "&a",
+    "*a",
+    "@a",
+    "`a`",
+    "%a",
+    "|",
+    ">",
+    "{a: b}",
+    "[a]",
+    "{{ .Values.x }}",
+    "{{{{",
+    "}}",
+    "a: b",
+    "a #b",
+    "#",
+    " a",
+    "a ",
+    "\ta\t",
+    "a\nb\n",
+    "'",
+    "\"\\",
+    "\u{85}\u{2028}\u{2029}",
+    "\u{feff}\u{200b}",
+    "ä漢😀\u{301}\u{1b}\u{7f}\u{1}",
+];
+
+/// How many names are made at random beside those.
+const RANDOM: u32 = 150;
+
+/// A YAML string in double quotes, whatever is in it.
+fn quoted(text: &str) -> String {
+    text.chars().fold(String::from("\""), |mut out, character| {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "\\U{:08x}", u32::from(character));
+        out
+    }) + "\""
+}
+
+fn random_texts() -> Result<Vec<String>> {
+    let piece = prop_oneof![
+        "[a-z]{1,4}",
+        r#"["'\\`|.*+?(){}\[\]^$/#:,&%@!~<>= \t\n-]{1,4}"#,
+        proptest::sample::select(TEXTS.as_slice()).prop_map(ToOwned::to_owned),
+        any::<char>()
+            .prop_filter("NUL is refused", |c| *c != '\0')
+            .prop_map(String::from),
+    ];
+    let text = proptest::collection::vec(piece, 1..6).prop_map(|pieces| pieces.concat());
+    // The same texts in every run, so that a failure comes again.
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    (0..RANDOM)
+        .map(|_| match text.new_tree(&mut runner) {
+            Ok(tree) => Ok(tree.current()),
+            Err(reason) => anyhow::bail!("no text: {reason}"),
+        })
+        .collect()
+}
+
+/// A stream of specs, one for each label value, with a worker for each name and each text. Everything in it is quoted, so that no reader
+/// is asked about the spec.
+fn specs() -> Result<String> {
+    let mut texts: Vec<String> = TEXTS.iter().map(|text| (*text).to_owned()).collect();
+    texts.extend(random_texts()?);
+    let mut out = String::new();
+    let mut names = NAMES.iter().map(|name| (*name).to_owned());
+    for (index, chunk) in texts.chunks(10).enumerate() {
+        let label = chunk.first().context("a chunk has a first")?;
+        // Writing to a String cannot fail.
+        let _ = write!(
+            out,
+            "---\napiVersion: bullmq-keda/v1\nprometheus: {{serverAddress: \"http://p:9090\", matchers: {{on: {}, y: \"1_0\"}}}}\n\
+             workers:\n",
+            quoted(label)
+        );
+        for (worker, text) in chunk.iter().enumerate() {
+            let name = names
+                .next()
+                .unwrap_or_else(|| format!("w-{index}-{worker}"));
+            let text = quoted(text);
+            let _ = writeln!(
+                out,
+                "- {{name: {name}, namespace: {namespace}, queues: [{text}, {{name: {text}, prefix: {text}, redis: {text}}}], \
+                 concurrency: 3, replicas: {{min: 0, max: 7}}}}",
+                name = quoted(&name),
+                namespace = quoted(&name.replace('.', "-")),
+            );
+        }
+    }
+    Ok(out)
+}
+
+fn generate(arguments: &[&str], input: &str) -> Result<String> {
+    let mut command = Command::new(ours("bullmq-keda")?);
+    let output = fed(command.args(["generate", "-"]).args(arguments), input)?;
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Objects by namespace and name, because Helm puts them into an order of its own.
+fn by_name(objects: Vec<Value>) -> Result<BTreeMap<String, Value>> {
+    let mut found = BTreeMap::new();
+    for object in objects {
+        let text = |path| object.pointer(path).and_then(Value::as_str);
+        let name =
+            text("/metadata/name").with_context(|| format!("the name is no text: {object}"))?;
+        let namespace = text("/metadata/namespace");
+        let namespace = namespace.with_context(|| format!("the namespace is no text: {object}"))?;
+        let key = format!("{namespace}/{name}");
+        ensure!(
+            found.insert(key.clone(), object).is_none(),
+            "{key} stands twice"
+        );
+    }
+    Ok(found)
+}
+
+/// What is meant: JSON leaves no reader a choice. That the queries in it mean the names is held by the generator's own tests.
+fn meant(specs: &str) -> Result<BTreeMap<String, Value>> {
+    let list: Value = serde_json::from_str(&generate(&["--format", "json"], specs)?)?;
+    let items = list.get("items").and_then(Value::as_array);
+    by_name(items.context("no items")?.clone())
+}
+
+fn assert_same(reader: &str, read: &BTreeMap<String, Value>, meant: &BTreeMap<String, Value>) {
+    for (name, object) in meant {
+        assert_eq!(read.get(name), Some(object), "{reader}: {name}");
+    }
+    assert_eq!(read.len(), meant.len(), "{reader}");
+}
+
+#[test]
+fn what_kubectl_and_pyyaml_read_is_what_was_meant() {
+    let specs = specs().unwrap();
+    let meant = meant(&specs).unwrap();
+    for name in NAMES {
+        let key = format!("{}/{name}", name.replace('.', "-"));
+        assert_eq!(meant[&key]["spec"]["scaleTargetRef"]["name"], name);
+    }
+    let yaml = generate(&[], &specs).unwrap();
+    let json = generate(&["--format", "json"], &specs).unwrap();
+    assert_same(
+        "kubectl",
+        &by_name(read_as_kubectl(&yaml).unwrap()).unwrap(),
+        &meant,
+    );
+    assert_same(
+        "PyYAML",
+        &by_name(read_by_pyyaml(&yaml).unwrap()).unwrap(),
+        &meant,
+    );
+    for read in [
+        read_as_kubectl(&json).unwrap(),
+        read_by_pyyaml(&json).unwrap(),
+    ] {
+        let items = read[0]["items"].as_array().unwrap().clone();
+        assert_same("List", &by_name(items).unwrap(), &meant);
+    }
+}
+
+/// The readers themselves: they do take such names for something else where they are not quoted.
+#[test]
+fn the_readers_see_the_traps() {
+    let yaml = "a: [on, 0123, 1_000, 1e3]\n";
+    assert_eq!(
+        read_as_kubectl(yaml).unwrap()[0]["a"],
+        serde_json::json!([true, 83, 1000, 1000])
+    );
+    assert_eq!(
+        read_by_pyyaml(yaml).unwrap()[0]["a"],
+        serde_json::json!([true, 83, 1000, "1e3"])
+    );
+}
+
+fn chart(folder: &Path, templates: &[(&str, &str)]) -> Result<()> {
+    std::fs::create_dir_all(folder.join("templates"))?;
+    let chart = "apiVersion: v2\nname: chart\nversion: 0.1.0\n";
+    std::fs::write(folder.join("Chart.yaml"), chart)?;
+    for (name, content) in templates {
+        std::fs::write(folder.join("templates").join(name), content)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn what_helm_renders_from_the_template_is_what_was_meant() {
+    let specs = specs().unwrap();
+    let meant = meant(&specs).unwrap();
+    let template = generate(&["--format", "helm"], &specs).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    chart(folder.path(), &[("scaling.yaml", &template)]).unwrap();
+    for helm in HELMS {
+        let rendered = helm_template(helm, folder.path(), &[]).unwrap().unwrap();
+        assert_same(
+            helm,
+            &by_name(read_as_kubectl(&rendered).unwrap()).unwrap(),
+            &meant,
+        );
+        assert_same(
+            helm,
+            &by_name(read_by_pyyaml(&rendered).unwrap()).unwrap(),
+            &meant,
+        );
+    }
+}
+
+/// The two ways in which charts take manifests, and a chart has either.
+const TAKING_MANIFESTS: [(&str, &str); 2] = [
+    (
+        "as they are",
+        "{{- range .Values.on.extraManifests }}\n---\n{{ toYaml . }}\n{{- end }}\n",
+    ),
+    (
+        "as templates",
+        "{{- range .Values.on.extraManifests }}\n---\n{{ tpl (toYaml .) $ }}\n{{- end }}\n",
+    ),
+];
+
+#[test]
+fn a_chart_that_takes_manifests_renders_what_was_meant_whether_it_renders_templates_in_them_or_not()
+{
+    let specs = specs().unwrap();
+    let meant = meant(&specs).unwrap();
+    let values = generate(
+        &[
+            "--format",
+            "helm-values",
+            "--values-key",
+            "on.extraManifests",
+        ],
+        &specs,
+    )
+    .unwrap();
+    for (way, template) in TAKING_MANIFESTS {
+        let folder = tempfile::tempdir().unwrap();
+        chart(folder.path(), &[("extra.yaml", template)]).unwrap();
+        let file = folder.path().join("keda.yaml");
+        std::fs::write(&file, &values).unwrap();
+        for helm in HELMS {
+            let arguments = ["--values", file.to_str().unwrap()];
+            let rendered = helm_template(helm, folder.path(), &arguments)
+                .unwrap()
+                .unwrap();
+            let mut read = by_name(read_as_kubectl(&rendered).unwrap()).unwrap();
+            for object in read.values_mut() {
+                for trigger in object["spec"]["triggers"].as_array_mut().unwrap() {
+                    let query = &mut trigger["metadata"]["query"];
+                    let text = query.as_str().unwrap();
+                    assert!(!text.contains("{{"), "{text}");
+                    // In a text of PromQL the code of a brace is a brace.
+                    *query = Value::String(text.replace(r"{\x7b", "{{"));
+                }
+            }
+            assert_same(&format!("{helm} {way}"), &read, &meant);
+        }
+    }
+}
