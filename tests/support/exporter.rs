@@ -39,8 +39,17 @@ impl Exporter {
     /// # Errors
     /// When it does not come up.
     pub fn start_with(flags: &[&str]) -> Result<Self> {
+        Self::start_in(&[], flags)
+    }
+
+    /// Starts one with further environment variables and the given flags; the listen address is added.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_in(environment: &[(String, String)], flags: &[&str]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("exporter-").tempdir()?;
         let mut command = Command::new(ours("bullmq-exporter")?);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.args(flags).args([
             "--web.listen-address",
             "127.0.0.1:0",
