@@ -336,119 +336,121 @@ fn a_slip_in_the_values_is_refused_by_the_schema_with_its_name() {
     }
 }
 
+/// Values beside the URL of a Redis, a kind, a place in it, and what stands there, in JSON.
+const VALUES: [(&str, &str, &str, &str); 18] = [
+    (
+        "image: {registry: r.io/, tag: v1}",
+        "Deployment",
+        "/spec/template/spec/containers/0/image",
+        r#""r.io/bullmq-exporter:v1""#,
+    ),
+    (
+        "global: {imageRegistry: g.io}",
+        "Deployment",
+        "/spec/template/spec/containers/0/image",
+        r#""g.io/bullmq-exporter:0.1.0""#,
+    ),
+    (
+        "global: {imageRegistry: g.io}",
+        "Pod",
+        "/spec/containers/0/image",
+        r#""g.io/busybox:1.37""#,
+    ),
+    (
+        "strategy: {type: Recreate}",
+        "Deployment",
+        "/spec/strategy",
+        r#"{"type": "Recreate"}"#,
+    ),
+    (
+        "fullnameOverride: '1e3'",
+        "Deployment",
+        "/metadata/name",
+        r#""1e3""#,
+    ),
+    (
+        "namespaceOverride: '123'",
+        "Service",
+        "/metadata/namespace",
+        r#""123""#,
+    ),
+    (
+        "bullmq: {queues: ['$(HOME)']}",
+        "Deployment",
+        "/spec/template/spec/containers/0/args/1",
+        r#""--bullmq.queue=$$(HOME)""#,
+    ),
+    (
+        "livenessProbe: null",
+        "Deployment",
+        "/spec/template/spec/containers/0/livenessProbe",
+        "null",
+    ),
+    (
+        "serviceAccount: {create: false}",
+        "Deployment",
+        "/spec/template/spec/serviceAccountName",
+        r#""default""#,
+    ),
+    (
+        "podSecurityContext: {runAsUser: null}",
+        "Deployment",
+        "/spec/template/spec/securityContext/runAsUser",
+        "null",
+    ),
+    (
+        "networkPolicy: {enabled: true}",
+        "NetworkPolicy",
+        "/spec/egress/1/ports",
+        r#"[{"port": 6379, "protocol": "TCP"}]"#,
+    ),
+    (
+        "podDisruptionBudget: {enabled: true}",
+        "PodDisruptionBudget",
+        "/spec/maxUnavailable",
+        "1",
+    ),
+    (
+        "podDisruptionBudget: {enabled: true, minAvailable: 0}",
+        "PodDisruptionBudget",
+        "/spec/minAvailable",
+        "0",
+    ),
+    (
+        "podDisruptionBudget: {enabled: true, maxUnavailable: 50%}",
+        "PodDisruptionBudget",
+        "/spec/maxUnavailable",
+        r#""50%""#,
+    ),
+    (
+        "web: {existingSecret: {name: s, credentials: true}}",
+        "Deployment",
+        "/spec/template/spec/containers/0/readinessProbe/tcpSocket/port",
+        r#""metrics""#,
+    ),
+    (
+        "web: {existingSecret: {name: s, tls: true}}",
+        "Deployment",
+        "/spec/template/spec/containers/0/readinessProbe/httpGet/scheme",
+        r#""HTTPS""#,
+    ),
+    (
+        "web: {routePrefix: /q/}",
+        "Deployment",
+        "/spec/template/spec/containers/0/readinessProbe/httpGet/path",
+        r#""/q/-/ready""#,
+    ),
+    (
+        "web: {routePrefix: /q}\npodMonitor: {enabled: true}",
+        "PodMonitor",
+        "/spec/podMetricsEndpoints/0/path",
+        r#""/q/metrics""#,
+    ),
+];
+
 #[test]
 fn values_change_what_they_name() {
-    // Values beside the URL of a Redis, a kind, a place in it, and what stands there, in JSON.
-    for (values, kind, path, expected) in [
-        (
-            "image: {registry: r.io/, tag: v1}",
-            "Deployment",
-            "/spec/template/spec/containers/0/image",
-            r#""r.io/bullmq-exporter:v1""#,
-        ),
-        (
-            "global: {imageRegistry: g.io}",
-            "Deployment",
-            "/spec/template/spec/containers/0/image",
-            r#""g.io/bullmq-exporter:0.1.0""#,
-        ),
-        (
-            "global: {imageRegistry: g.io}",
-            "Pod",
-            "/spec/containers/0/image",
-            r#""g.io/busybox:1.37""#,
-        ),
-        (
-            "strategy: {type: Recreate}",
-            "Deployment",
-            "/spec/strategy",
-            r#"{"type": "Recreate"}"#,
-        ),
-        (
-            "fullnameOverride: '1e3'",
-            "Deployment",
-            "/metadata/name",
-            r#""1e3""#,
-        ),
-        (
-            "namespaceOverride: '123'",
-            "Service",
-            "/metadata/namespace",
-            r#""123""#,
-        ),
-        (
-            "bullmq: {queues: ['$(HOME)']}",
-            "Deployment",
-            "/spec/template/spec/containers/0/args/1",
-            r#""--bullmq.queue=$$(HOME)""#,
-        ),
-        (
-            "livenessProbe: null",
-            "Deployment",
-            "/spec/template/spec/containers/0/livenessProbe",
-            "null",
-        ),
-        (
-            "serviceAccount: {create: false}",
-            "Deployment",
-            "/spec/template/spec/serviceAccountName",
-            r#""default""#,
-        ),
-        (
-            "podSecurityContext: {runAsUser: null}",
-            "Deployment",
-            "/spec/template/spec/securityContext/runAsUser",
-            "null",
-        ),
-        (
-            "networkPolicy: {enabled: true}",
-            "NetworkPolicy",
-            "/spec/egress/1/ports",
-            r#"[{"port": 6379, "protocol": "TCP"}]"#,
-        ),
-        (
-            "podDisruptionBudget: {enabled: true}",
-            "PodDisruptionBudget",
-            "/spec/maxUnavailable",
-            "1",
-        ),
-        (
-            "podDisruptionBudget: {enabled: true, minAvailable: 0}",
-            "PodDisruptionBudget",
-            "/spec/minAvailable",
-            "0",
-        ),
-        (
-            "podDisruptionBudget: {enabled: true, maxUnavailable: 50%}",
-            "PodDisruptionBudget",
-            "/spec/maxUnavailable",
-            r#""50%""#,
-        ),
-        (
-            "web: {existingSecret: {name: s, credentials: true}}",
-            "Deployment",
-            "/spec/template/spec/containers/0/readinessProbe/tcpSocket/port",
-            r#""metrics""#,
-        ),
-        (
-            "web: {existingSecret: {name: s, tls: true}}",
-            "Deployment",
-            "/spec/template/spec/containers/0/readinessProbe/httpGet/scheme",
-            r#""HTTPS""#,
-        ),
-        (
-            "web: {routePrefix: /q/}",
-            "Deployment",
-            "/spec/template/spec/containers/0/readinessProbe/httpGet/path",
-            r#""/q/-/ready""#,
-        ),
-        (
-            "web: {routePrefix: /q}\npodMonitor: {enabled: true}",
-            "PodMonitor",
-            "/spec/podMetricsEndpoints/0/path",
-            r#""/q/metrics""#,
-        ),
-    ] {
+    for (values, kind, path, expected) in VALUES {
         let values = format!("{SOME_REDIS}{values}\n");
         let objects = rendered("helm3", &values).unwrap().unwrap();
         let object = the(&objects, kind).unwrap();
@@ -508,11 +510,13 @@ fn rules(groups: &[Value]) -> Vec<&Value> {
 
 /// The groups that the chart makes with `settings` under `prometheusRule`.
 fn made(settings: &Value) -> Result<Vec<Value>> {
-    let mut values = json!({"redis": {"url": "redis://a"}, "prometheusRule": settings});
-    values["prometheusRule"]["enabled"] = true.into();
+    let mut settings = settings.clone();
+    let fields = settings.as_object_mut().context("settings")?;
+    fields.insert("enabled".to_owned(), true.into());
+    let values = json!({"redis": {"url": "redis://a"}, "prometheusRule": settings});
     let objects = rendered("helm4", &values.to_string())?.map_err(anyhow::Error::msg)?;
-    let groups = &the(&objects, "PrometheusRule")?["spec"]["groups"];
-    Ok(groups.as_array().context("groups")?.clone())
+    let groups = the(&objects, "PrometheusRule")?.pointer("/spec/groups");
+    Ok(groups.and_then(Value::as_array).context("groups")?.clone())
 }
 
 #[test]
@@ -707,6 +711,14 @@ fn the_chart_s_app_version_is_that_of_the_workspace_and_every_value_has_a_descri
     assert_eq!(undescribed, Vec::<&str>::new());
 }
 
+/// Values, APIs of the cluster, what is said, and what is not.
+type Notes = (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+    &'static [&'static str],
+);
+
 /// The notes with the APIs of the cluster, which `helm template` does not show by itself.
 fn notes(values: &str, apis: &[&str]) -> Result<String> {
     let folder = tempfile::tempdir()?;
@@ -737,36 +749,36 @@ fn notes(values: &str, apis: &[&str]) -> Result<String> {
 fn the_notes_tell_the_next_command_and_what_is_missing() {
     const OPERATOR: &str = "monitoring.coreos.com/v1";
     const KEDA: &str = "keda.sh/v1alpha1";
-    let no_monitor = "neither serviceMonitor.enabled nor podMonitor.enabled is set";
-    let install = "helm upgrade --install keda kedacore/keda";
-    let no_operator = "the Prometheus operator's API monitoring.coreos.com/v1 was not found";
-    // Values, APIs, what is said, and what is not.
-    let cases: &[(&str, &[&str], &[&str], &[&str])] = &[
+    const NO_MONITOR: &str = "neither serviceMonitor.enabled nor podMonitor.enabled is set";
+    const INSTALL: &str = "helm upgrade --install keda kedacore/keda";
+    const NO_OPERATOR: &str =
+        "the Prometheus operator's API monitoring.coreos.com/v1 was not found";
+    let cases: &[Notes] = &[
         (
             "",
             &[],
             &[
                 "port-forward service/shop-bullmq-exporter 9538:9538",
                 "curl -s http://localhost:9538/metrics | grep",
-                no_monitor,
+                NO_MONITOR,
                 "by a scrape_config",
-                install,
+                INSTALL,
                 "--set prometheus.operator.enabled=true",
                 "bullmq-keda init --exporter http://localhost:9538 -o spec.yaml",
             ],
-            &[no_operator],
+            &[NO_OPERATOR],
         ),
         (
             "",
             &[OPERATOR, KEDA],
             &["The Prometheus operator is here: set serviceMonitor.enabled=true"],
-            &[install, no_operator],
+            &[INSTALL, NO_OPERATOR],
         ),
         (
             "serviceMonitor: {enabled: true}",
             &[],
-            &[no_operator],
-            &[no_monitor],
+            &[NO_OPERATOR],
+            &[NO_MONITOR],
         ),
         (
             "serviceMonitor: {enabled: true}",
@@ -822,12 +834,13 @@ impl Pod {
         let folder = tempfile::tempdir()?;
         let here = folder.path().join("root").display().to_string();
         let moved = |text: &str| text.replace(FOLDER, &format!("{here}{FOLDER}"));
-        let spec = &the(objects, "Deployment")?["spec"]["template"]["spec"];
-        let container = &spec["containers"][0];
+        let deployment = the(objects, "Deployment")?;
+        let spec = deployment.pointer("/spec/template/spec").context("a pod")?;
+        let container = spec.pointer("/containers/0").context("a container")?;
         let content = |kind: &str, name: &str, key: &str| -> Result<String> {
             let made = objects
                 .iter()
-                .find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
+                .find(|object| object["kind"] == kind && named(object, name));
             let Some(made) = made else {
                 ensure!(kind == "Secret", "there is no {kind} {name}");
                 return Ok(secret(name, key));
@@ -837,7 +850,7 @@ impl Pod {
             } else {
                 "data"
             };
-            let text = made[field][key].as_str();
+            let text = made[field].get(key).and_then(Value::as_str);
             Ok(moved(text.with_context(|| format!("no {key} in {name}"))?))
         };
         for mount in list(&container["volumeMounts"]) {
@@ -910,6 +923,12 @@ impl Pod {
             .collect();
         Exporter::start_in(&self.environment, &arguments)
     }
+}
+
+fn named(object: &Value, name: &str) -> bool {
+    object
+        .pointer("/metadata/name")
+        .is_some_and(|found| found == name)
 }
 
 fn list(value: &Value) -> Vec<&Value> {
