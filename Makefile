@@ -28,7 +28,7 @@ lint: rust ## checks format, lints and documentation
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
 
 # The old file stays when the new one cannot be made.
-docs: rust ## writes the generated documentation anew
+docs: tools ## writes the generated documentation anew
 	cargo run --quiet --locked -p bullmq-vocabulary --example metrics-markdown > exporter/METRICS.md.new \
 	  || { rm -f exporter/METRICS.md.new; exit 1; }
 	mv exporter/METRICS.md.new exporter/METRICS.md
@@ -36,6 +36,9 @@ docs: rust ## writes the generated documentation anew
 	  || { rm -f generator/spec.schema.json.new; exit 1; }
 	mv generator/spec.schema.json.new generator/spec.schema.json
 	cargo run --quiet --locked -p bullmq-dashboards --example write-dashboards -- dashboards
+	rm -f charts/bullmq-exporter/dashboards/*.json
+	for file in dashboards/*.json; do [ ! -e "$$file" ] || cp "$$file" charts/bullmq-exporter/dashboards/ || exit 1; done
+	$(JUDGES)/helm-docs --chart-search-root charts --sort-values-order file
 
 # Each is compared with what is committed by a test; look at the difference before you commit it.
 examples: tools build ## writes what the examples show anew
@@ -48,6 +51,8 @@ examples: tools build ## writes what the examples show anew
 	  && $(JUDGES)/helm3 template shop chart --values values-keda.yaml > rendered/default.yaml
 	cd examples/kustomize && $(KEDA) generate spec.yaml --format kustomize -o scaling/ --prune \
 	  && $(JUDGES)/kustomize build production > rendered/production.yaml
+	for values in charts/bullmq-exporter/ci/*-values.yaml; do name=$$(basename $$values -values.yaml); [ $$name = alerts-and-dashboards ] \
+	  || $(JUDGES)/helm3 template shop charts/bullmq-exporter --kube-version 1.34.0 --values $$values > tests/exporter_chart/$$name.yaml || exit 1; done
 
 # KEDA and Kubernetes are large, so neither of these is part of the gate: tests/conformance/README.md.
 conformance: ## asks KEDA's own code again and compares with what is committed; needs Go, and minutes

@@ -161,13 +161,14 @@ fn every_query_of_the_dashboards_returns_data() -> Result<()> {
         repository().join("tests/keda.prom"),
     )?)?;
     let target = |job: &str, address: &str, namespace: &str| json!({ "job_name": job, "scrape_timeout": "500ms", "static_configs": [{ "targets": [address], "labels": { "namespace": namespace } }] });
-    let prometheus = Prometheus::start_scraping(
+    let prometheus = Prometheus::start_jobs(
         &[
             target("bullmq-exporter", exporter.address(), "monitoring"),
             // Without honor_labels, as people's Prometheus is: KEDA's own namespace comes as exported_namespace.
             target("keda-operator", &cluster, "keda"),
         ],
         Duration::from_millis(500),
+        None,
     )?;
 
     let mut empty = Vec::new();

