@@ -37,4 +37,4 @@ install: rust ## installs both programs with cargo
 
 clean: ## removes everything that was built or installed here
 	cargo clean
-	rm -rf tests/bullmq/node_modules tests/bullmq-python/.venv examples/demo/node_modules
+	rm -rf tests/bullmq/node_modules tests/browser/node_modules tests/bullmq-python/.venv examples/demo/node_modules

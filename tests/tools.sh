@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what the tests and the demo need beside this repository and cargo, as packages of the system.
 #
-#   tools.sh          everything, then BullMQ for tests/bullmq, tests/bullmq-python and examples/demo
+#   tools.sh          everything, then npm's packages for tests/bullmq, tests/browser and examples/demo, and
+#                     BullMQ for tests/bullmq-python
 #   tools.sh rust     only checks Rust and a C compiler, which is all that building needs
 #
 # It says first what it will install. Without root it says what to install, and fails. When nothing is missing it says
@@ -50,7 +51,7 @@ check_rust() {
 # The programs that are missing, one word each; of those that building needs, or of all.
 missing_programs() {
   programs=cc
-  [ "$wanted" = rust ] || programs='cc redis-server redis-cli prometheus promtool node npm python3'
+  [ "$wanted" = rust ] || programs='cc redis-server redis-cli prometheus promtool node npm python3 chromium'
   for program in $programs; do
     has "$program" || printf '%s ' "$program"
   done
@@ -128,13 +129,13 @@ install_packages() {
   $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages
 }
 
-# BullMQ itself, in the releases that the lock file names. The copy of the lock file says for which one it was done.
-install_bullmq() {
+# What npm brings, in the releases that the lock file names. The copy of the lock file says for which one it was done.
+install_from_npm() {
   folder=$1
   if cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed-lock"; then
     return
   fi
-  say "Installing BullMQ in $folder ..."
+  say "Installing $2 in $folder ..."
   # What is installed here needs no script of its own, so none may run.
   (cd "$folder" && npm ci --ignore-scripts) >&2 || fail "npm ci failed in $folder."
   cp "$folder/package-lock.json" "$folder/node_modules/.installed-lock"
@@ -159,7 +160,8 @@ check_rust
 [ -z "$(missing_programs)" ] || install_packages
 if [ "$wanted" != rust ]; then
   check_node
-  install_bullmq tests/bullmq
+  install_from_npm tests/bullmq BullMQ
+  install_from_npm tests/browser 'playwright-core and axe-core'
   install_bullmq_for_python
-  install_bullmq examples/demo
+  install_from_npm examples/demo BullMQ
 fi
