@@ -70,4 +70,4 @@ packages: rust ## makes .deb, .rpm and .tar.gz of both programs in target/packag
 
 clean: ## removes everything that was built or installed here
 	cargo clean
-	rm -rf tests/bullmq/node_modules tests/bullmq-python/.venv examples/demo/node_modules
+	rm -rf tests/bullmq/node_modules tests/browser/node_modules tests/bullmq-python/.venv examples/demo/node_modules

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs what the tests and the demo need beside this repository and cargo, as packages of the system.
 #
-#   tools.sh          everything, then BullMQ for tests/bullmq, tests/bullmq-python and examples/demo, then the programs that judge what
-#                     we generate, in target/tools
+#   tools.sh          everything, then npm's packages for tests/bullmq, tests/browser and examples/demo, BullMQ for tests/bullmq-python,
+#                     and the programs that judge what we generate, in target/tools
 #   tools.sh rust     only checks Rust and a C compiler, which is all that building needs
 #
 # It says first what it will install. Without root it says what to install, and fails. When nothing is missing it says
@@ -51,7 +51,7 @@ check_rust() {
 # The programs that are missing, one word each; of those that building needs, or of all.
 missing_programs() {
   programs=cc
-  [ "$wanted" = rust ] || programs='cc redis-server redis-cli prometheus promtool node npm python3 systemd-analyze shellcheck wget'
+  [ "$wanted" = rust ] || programs='cc redis-server redis-cli prometheus promtool node npm python3 systemd-analyze shellcheck wget chromium'
   for program in $programs; do
     has "$program" || printf '%s ' "$program"
   done
@@ -130,13 +130,13 @@ install_packages() {
   $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages
 }
 
-# BullMQ itself, in the releases that the lock file names. The copy of the lock file says for which one it was done.
-install_bullmq() {
+# What npm brings, in the releases that the lock file names. The copy of the lock file says for which one it was done.
+install_from_npm() {
   folder=$1
   if cmp -s "$folder/package-lock.json" "$folder/node_modules/.installed-lock"; then
     return
   fi
-  say "Installing BullMQ in $folder ..."
+  say "Installing $2 in $folder ..."
   # What is installed here needs no script of its own, so none may run.
   (cd "$folder" && npm ci --ignore-scripts) >&2 || fail "npm ci failed in $folder."
   cp "$folder/package-lock.json" "$folder/node_modules/.installed-lock"
@@ -207,9 +207,10 @@ check_rust
 [ -z "$(missing_programs)" ] || install_packages
 if [ "$wanted" != rust ]; then
   check_node
-  install_bullmq tests/bullmq
+  install_from_npm tests/bullmq BullMQ
+  install_from_npm tests/browser 'playwright-core and axe-core'
   install_from_pypi "BullMQ for Python" tests/bullmq-python/requirements.txt tests/bullmq-python/.venv
-  install_bullmq examples/demo
+  install_from_npm examples/demo BullMQ
   install_from_pypi "PyYAML" tests/tools/requirements.txt target/tools/python
   build_go_tools
 fi

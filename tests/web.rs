@@ -162,7 +162,12 @@ fn every_path_can_be_moved() -> Result<()> {
         ("/bullmq/internal/metrics", 200, "bullmq_up"),
         ("/bullmq/-/healthy", 200, "healthy"),
         ("/bullmq/-/ready", 200, "ready"),
-        ("/bullmq", 404, "/bullmq/ lists"),
+        // By a redirect: the links of the page are relative.
+        ("/bullmq", 200, "href=\"internal/metrics\""),
+        ("/bullmq/status.js", 200, "\"use strict\""),
+        ("/bullmq/status.css", 200, "prefers-color-scheme"),
+        ("/bullmq/api/v1/status", 200, "\"state\":\"up\""),
+        ("/bullmq/status.html", 404, "/bullmq/ lists"),
         ("/", 404, "/bullmq/ lists"),
         ("/metrics", 404, ""),
         ("/bullmq/metrics", 404, ""),

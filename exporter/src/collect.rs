@@ -92,6 +92,31 @@ pub struct Collector {
 struct Known {
     queues: Vec<QueueId>,
     discovery: Option<Discovery>,
+    search: Option<Search>,
+}
+
+/// What the last successful discovery passed over, and when it ended by the clock of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// When it ended.
+    pub finished: Instant,
+    /// Queues that exist and are not meant, by the names and patterns of the configuration.
+    pub not_meant: usize,
+    /// Queues whose names are no text.
+    pub unreadable_names: usize,
+}
+
+/// What is wrong at present, as far as it was told in the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Troubles {
+    /// Why the last scrape had no answer, if it had none.
+    pub failure: Option<ErrorCause>,
+    /// Whether queues cannot be looked for.
+    pub discovery_fails: bool,
+    /// The queues that could not be read, with the reason.
+    pub broken_queues: HashMap<QueueId, ErrorCause>,
+    /// The commands that Redis denied since the start, in their order.
+    pub denied: BTreeSet<String>,
 }
 
 impl Known {
@@ -110,6 +135,7 @@ impl Known {
         Self {
             queues: queues.into_iter().collect(),
             discovery: None,
+            search: None,
         }
     }
 }
@@ -118,6 +144,7 @@ impl Known {
 #[derive(Debug, Default)]
 struct Said {
     failed_scrapes: u64,
+    failure: Option<ErrorCause>,
     discovery_fails: bool,
     broken_queues: HashMap<QueueId, ErrorCause>,
     denied: HashSet<String>,
@@ -402,7 +429,7 @@ impl Collector {
     pub async fn discover(&self) -> Result<(), ErrorCause> {
         let started = Instant::now();
         let outcome = timeout(DISCOVERY_LIMIT, self.find_queues()).await;
-        let (found, finished_at) = match outcome {
+        let (found, not_meant, finished_at) = match outcome {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => {
                 if let AskError::Link(_) = error {
@@ -427,6 +454,11 @@ impl Collector {
         let known = Arc::new(Known {
             queues,
             discovery: Some(discovery),
+            search: Some(Search {
+                finished: Instant::now(),
+                not_meant,
+                unreadable_names: found.unreadable_names,
+            }),
         });
         let before = std::mem::replace(&mut *lock(&self.known), Arc::clone(&known));
         if before.queues != known.queues {
@@ -435,8 +467,8 @@ impl Collector {
         Ok(())
     }
 
-    /// The queues that are meant: those that are named, and those of the others that exist.
-    async fn find_queues(&self) -> Result<(Found, Millis), AskError> {
+    /// The queues that are meant: those that are named, and those of the others that exist. And how many exist that are not meant.
+    async fn find_queues(&self) -> Result<(Found, usize, Millis), AskError> {
         let (mut connection, now) = self.first_answer().await?;
         let Settings {
             prefixes, filter, ..
@@ -449,13 +481,16 @@ impl Collector {
                     queues,
                     unreadable_names: 0,
                 },
+                0,
                 now,
             ));
         }
         let mut found = discover(&mut connection, prefixes).await?;
+        let exist = found.queues.len();
         found.queues.retain(|queue| filter.takes(&queue.name));
+        let not_meant = exist - found.queues.len();
         found.queues.extend(named);
-        Ok((found, connection.time().await?))
+        Ok((found, not_meant, connection.time().await?))
     }
 }
 
@@ -469,7 +504,10 @@ impl Reading {
 /// What is said in the log: once when something begins, once when it ends.
 impl Collector {
     fn say_redis_answers(&self) {
-        let failed_scrapes = std::mem::take(&mut lock(&self.said).failed_scrapes);
+        let mut said = lock(&self.said);
+        said.failure = None;
+        let failed_scrapes = std::mem::take(&mut said.failed_scrapes);
+        drop(said);
         if failed_scrapes > 0 {
             info!(redis = %self.settings.name, failed_scrapes, "Redis answers again");
         }
@@ -478,6 +516,7 @@ impl Collector {
     fn say_redis_fails(&self, cause: ErrorCause, error: &str) {
         self.self_metrics.count_error(&self.settings.name, cause);
         let mut said = lock(&self.said);
+        said.failure = Some(cause);
         said.failed_scrapes += 1;
         if said.failed_scrapes == 1 {
             warn!(redis = %self.settings.name, cause = cause.as_str(), error, "Redis does not answer");
@@ -549,6 +588,32 @@ impl Collector {
             let redis = &self.settings.name;
             self.self_metrics.count_error(redis, problem.cause());
             warn!(%redis, error = %problem, "a command is denied; what depends on it is left out");
+        }
+    }
+}
+
+/// What the status page is told beside the last snapshot.
+impl Collector {
+    /// What it collects.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What the last successful discovery passed over, if there was one.
+    pub fn search(&self) -> Option<Search> {
+        lock(&self.known).search
+    }
+
+    /// What is wrong at present.
+    pub fn troubles(&self) -> Troubles {
+        let said = lock(&self.said);
+        // What Redis said stays in the log: it names users and keys.
+        let command = |problem: &String| problem.split(':').next().unwrap_or_default().to_owned();
+        Troubles {
+            failure: said.failure,
+            discovery_fails: said.discovery_fails,
+            broken_queues: said.broken_queues.clone(),
+            denied: said.denied.iter().map(command).collect(),
         }
     }
 }

@@ -44,6 +44,7 @@ fn site(config: Config) -> Result<(Site, Option<ConfigFile>)> {
         servers: Servers::new(config.servers, self_metrics.clone()),
         self_metrics,
         scrape_timeout: config.scrape_timeout,
+        started: Instant::now(),
         paths: config.paths,
         web_config: config.web_config,
     };

@@ -39,6 +39,24 @@ impl Glob {
         self.0.iter().map(character).collect()
     }
 
+    /// The pattern itself, in its shortest form.
+    pub fn pattern(&self) -> String {
+        let mut pattern = String::new();
+        for part in &self.0 {
+            match part {
+                Part::AnyText => pattern.push('*'),
+                Part::AnyCharacter => pattern.push('?'),
+                Part::Character(character) => {
+                    if matches!(character, '*' | '?' | '\\') {
+                        pattern.push('\\');
+                    }
+                    pattern.push(*character);
+                }
+            }
+        }
+        pattern
+    }
+
     /// Whether it stands for this name.
     pub fn matches(&self, name: &str) -> bool {
         // The places in the pattern that the characters so far can have led to. Bounded by the pattern's length, whatever
@@ -104,6 +122,20 @@ impl QueueFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pattern_is_told_so_that_it_can_be_read_again() {
+        for (pattern, expected) in [
+            ("email", "email"),
+            ("tmp-**-?", "tmp-*-?"),
+            (r"a\*\?\\\b", r"a\*\?\\b"),
+            ("\\", r"\\"),
+        ] {
+            let glob = Glob::new(pattern);
+            assert_eq!(glob.pattern(), expected);
+            assert_eq!(Glob::new(&glob.pattern()), glob);
+        }
+    }
 
     #[test]
     fn a_pattern_matches_what_its_wildcards_allow() {

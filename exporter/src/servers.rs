@@ -1,12 +1,15 @@
 //! The Redis servers that are read now. A server whose settings did not change keeps what is known of it when the configuration does.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::join_all;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tracing::info;
 
 use crate::collect::{Collector, Settings};
 use crate::config::announce;
+use crate::model::Snapshot;
 use crate::self_metrics::SelfMetrics;
 
 /// The servers, each with its collector.
@@ -22,6 +25,34 @@ struct Server {
     settings: Settings,
     collector: Arc<Collector>,
     background: Mutex<Vec<JoinHandle<()>>>,
+    last: Mutex<Last>,
+}
+
+/// What the scrapes of a server told last. Kept for the status page alone: no metric is served from it.
+#[derive(Clone, Debug, Default)]
+pub struct Last {
+    /// The last scrape.
+    pub scrape: Option<Scraped>,
+    /// When Redis answered last.
+    pub answered: Option<Instant>,
+}
+
+/// What a scrape told.
+#[derive(Clone, Debug)]
+pub struct Scraped {
+    /// When it was told.
+    pub at: Instant,
+    /// What was told.
+    pub snapshot: Arc<Snapshot>,
+}
+
+/// A server as the status page sees it.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// What reads it.
+    pub collector: Arc<Collector>,
+    /// What the scrapes told last.
+    pub last: Last,
 }
 
 impl Servers {
@@ -38,6 +69,21 @@ impl Servers {
     pub fn collectors(&self) -> Vec<Arc<Collector>> {
         let collector = |server: &Arc<Server>| Arc::clone(&server.collector);
         self.now().iter().map(collector).collect()
+    }
+
+    /// Reads each of them, and keeps what they told.
+    pub async fn collect(&self, deadline: Instant) -> Vec<Arc<Snapshot>> {
+        let servers = self.now();
+        join_all(servers.iter().map(|server| server.collect(deadline))).await
+    }
+
+    /// What is known of each of them without asking it.
+    pub fn standing(&self) -> Vec<Standing> {
+        let standing = |server: &Arc<Server>| Standing {
+            collector: Arc::clone(&server.collector),
+            last: server.last().clone(),
+        };
+        self.now().iter().map(standing).collect()
     }
 
     /// Starts what runs in the background for each of them, for as long as it is among the servers: looking for queues, and following
@@ -100,7 +146,26 @@ impl Server {
             collector: Arc::new(Collector::new(settings.clone(), self_metrics.clone())),
             settings,
             background: Mutex::default(),
+            last: Mutex::default(),
         }
+    }
+
+    async fn collect(&self, deadline: Instant) -> Arc<Snapshot> {
+        let snapshot = self.collector.collect(deadline).await;
+        let mut last = self.last();
+        let at = Instant::now();
+        if snapshot.up {
+            last.answered = Some(at);
+        }
+        last.scrape = Some(Scraped {
+            at,
+            snapshot: Arc::clone(&snapshot),
+        });
+        snapshot
+    }
+
+    fn last(&self) -> MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn start(&self) {

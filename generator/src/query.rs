@@ -16,10 +16,10 @@
 mod inspect;
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::time::Duration;
 
-use bullmq_vocabulary::{JobState, label, metric, prometheus_duration};
+use bullmq_vocabulary::{JobState, label, metric, prometheus_duration, promql_string};
 
 use crate::decimal::Decimal;
 
@@ -283,10 +283,10 @@ impl fmt::Display for Selector {
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Is(name, value) => write!(f, "{name}=\"{}\"", escape_string(value)),
+            Self::Is(name, value) => write!(f, "{name}=\"{}\"", promql_string(value)),
             Self::OneOf(name, values) => {
                 let choices: Vec<String> = values.iter().map(|value| escape_regex(value)).collect();
-                write!(f, "{name}=~\"{}\"", escape_string(&choices.join("|")))
+                write!(f, "{name}=~\"{}\"", promql_string(&choices.join("|")))
             }
         }
     }
@@ -303,39 +303,6 @@ fn escape_regex(text: &str) -> String {
         escaped.push(character);
     }
     escaped
-}
-
-/// Escapes a text for a PromQL string in double quotes. What does not print, or ends a line for some reader of YAML, is written as
-/// its code point, so that a query is printable text whatever a queue is called:
-/// <https://prometheus.io/docs/prometheus/latest/querying/basics/#string-literals>.
-fn escape_string(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\\' | '"' => {
-                escaped.push('\\');
-                escaped.push(character);
-            }
-            ' '..='~' => escaped.push(character),
-            _ if prints(character) => escaped.push(character),
-            // Writing to a String cannot fail.
-            _ => {
-                let code = u32::from(character);
-                let _ = if code <= 0xFFFF {
-                    write!(escaped, r"\u{code:04x}")
-                } else {
-                    write!(escaped, r"\U{code:08x}")
-                };
-            }
-        }
-    }
-    escaped
-}
-
-/// Whether a character is sure to come through YAML, a terminal and an editor as it is: Rust's own escaping leaves it alone, and it
-/// is no blank but the space.
-fn prints(character: char) -> bool {
-    character.escape_debug().eq([character]) && !character.is_whitespace()
 }
 
 #[cfg(test)]
@@ -412,8 +379,8 @@ mod tests {
                 r"a\ufeff\U000e0001",
             ),
         ] {
-            assert_eq!(escape_string(name), string, "{name:?}");
-            assert_eq!(escape_string(&escape_regex(name)), expression, "{name:?}");
+            assert_eq!(promql_string(name), string, "{name:?}");
+            assert_eq!(promql_string(&escape_regex(name)), expression, "{name:?}");
         }
     }
 }

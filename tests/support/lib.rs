@@ -1,4 +1,4 @@
-//! Real servers for the acceptance tests and the demo: Redis, BullMQ in Node, Prometheus, and our own two programs.
+//! Real servers for the acceptance tests and the demo: Redis, BullMQ in Node, Prometheus, a browser, and our own two programs.
 //!
 //! Each is started on a free port with its files in a folder of its own, writes its log there, and ends when its value is
 //! dropped; nothing that was not started here is ever touched. A server that is not installed is an error, never a skipped
@@ -6,6 +6,7 @@
 
 mod authority;
 mod binary;
+mod browser;
 mod bullmq;
 mod clock;
 mod exporter;
@@ -18,6 +19,7 @@ mod wire;
 
 pub use authority::Authority;
 pub use binary::{ours, repository};
+pub use browser::Browser;
 pub use bullmq::{BullMq, Version};
 pub use clock::FrozenClock;
 pub use exporter::Exporter;

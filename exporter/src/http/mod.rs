@@ -1,8 +1,9 @@
-//! The web side: `/metrics`, health, and a page that says what this is.
+//! The web side: `/metrics`, health, and a page that shows how the queues stand.
 
 mod body;
 mod negotiation;
 mod server;
+mod status;
 mod users;
 mod web_config;
 
@@ -10,11 +11,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use futures_util::future::join_all;
 use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY,
-    WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap,
+    HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, VARY, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::task::spawn_blocking;
@@ -36,10 +37,21 @@ const SCRAPE_TIMEOUT_MARGIN: Duration = Duration::from_millis(500);
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
-const LANDING_PAGE: &str = include_str!("landing.html");
+const CSS: HeaderValue = HeaderValue::from_static("text/css; charset=utf-8");
+const JAVASCRIPT: HeaderValue = HeaderValue::from_static("text/javascript; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The paths of the pages that are no metrics.
-pub const OTHER_PAGES: [&str; 5] = ["/", "/-/healthy", "/healthz", "/-/ready", "/readyz"];
+pub const OTHER_PAGES: [&str; 8] = [
+    "/",
+    "/status.css",
+    "/status.js",
+    "/api/v1/status",
+    "/-/healthy",
+    "/healthz",
+    "/-/ready",
+    "/readyz",
+];
 
 /// What the web side serves.
 #[derive(Debug)]
@@ -50,6 +62,8 @@ pub struct Site {
     pub self_metrics: SelfMetrics,
     /// How long a scrape may take at most, whatever Prometheus says.
     pub scrape_timeout: Duration,
+    /// When the exporter began.
+    pub started: Instant,
     /// Where the pages are.
     pub paths: Paths,
     /// TLS, users and headers.
@@ -71,13 +85,7 @@ impl Site {
     /// # Errors
     /// When the exporter's own metrics cannot be gathered.
     pub async fn exposition(&self, deadline: Instant, format: Format) -> Result<Exposition> {
-        let collectors = self.servers.collectors();
-        let snapshots = join_all(
-            collectors
-                .iter()
-                .map(|collector| collector.collect(deadline)),
-        )
-        .await;
+        let snapshots = self.servers.collect(deadline).await;
         let mut text = String::new();
         let snapshots: Vec<_> = snapshots.iter().map(AsRef::as_ref).collect();
         exposition::write(&snapshots, format, &mut text)?;
@@ -129,11 +137,17 @@ impl Site {
         match path {
             Some(path) if path == self.paths.telemetry => self.metrics(request.headers()).await,
             Some("/") => {
-                let telemetry = self.paths.telemetry.trim_start_matches('/');
-                let page =
-                    LANDING_PAGE.replace("href=\"metrics\"", &format!("href=\"{telemetry}\""));
-                respond(StatusCode::OK, HTML, page)
+                let page = self.status().page(request.uri().query());
+                self.answer_status(page, HTML, request.headers()).await
             }
+            Some("/api/v1/status") => {
+                let json = self.status().json(request.uri().query());
+                self.answer_status(json, JSON, request.headers()).await
+            }
+            Some("/status.css") => asset(CSS, status::STYLE),
+            Some("/status.js") => asset(JAVASCRIPT, status::SCRIPT),
+            // The page's links are relative to its folder.
+            Some("") => self.to_the_folder(),
             // Health says that this process serves. It does not depend on Redis: an exporter taken out of service while Redis is
             // gone could not tell that Redis is gone.
             Some("/-/healthy" | "/healthz") => {
@@ -151,6 +165,60 @@ impl Site {
                 ),
             ),
         }
+    }
+
+    const fn status(&self) -> status::Reader<'_> {
+        status::Reader {
+            servers: &self.servers,
+            started: self.started,
+            telemetry: self.paths.telemetry.as_str(),
+        }
+    }
+
+    /// Answers with the status, or with what is wrong with the request.
+    async fn answer_status(
+        &self,
+        made: Result<Result<String, String>>,
+        content_type: HeaderValue,
+        headers: &HeaderMap,
+    ) -> Response<Pieces> {
+        let answer = match made {
+            Ok(Ok(text)) => encode(text, negotiation::takes_gzip(headers)).await,
+            Ok(Err(problem)) => {
+                return respond(StatusCode::BAD_REQUEST, TEXT, format!("{problem}\n"));
+            }
+            Err(error) => Err(error),
+        };
+        let (body, compressed) = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                warn!(error = format!("{error:#}"), "the status cannot be shown");
+                return respond(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    TEXT,
+                    "The status cannot be shown; the log says why.\n",
+                );
+            }
+        };
+        let mut response = respond(StatusCode::OK, content_type, body);
+        let headers = response.headers_mut();
+        headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let policy = HeaderValue::from_static(status::CONTENT_SECURITY_POLICY);
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+        if compressed {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        response
+    }
+
+    fn to_the_folder(&self) -> Response<Pieces> {
+        let mut response = respond(StatusCode::PERMANENT_REDIRECT, TEXT, "");
+        // The prefix was checked when the configuration was read: it has letters, digits and a few marks.
+        if let Ok(location) = HeaderValue::from_str(&format!("{}/", self.paths.prefix)) {
+            response.headers_mut().insert(LOCATION, location);
+        }
+        response
     }
 
     async fn metrics(&self, headers: &HeaderMap) -> Response<Pieces> {
@@ -211,7 +279,20 @@ fn respond(
 ) -> Response<Pieces> {
     let mut response = Response::new(Pieces::from(body.into()));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // What is searched for stands in the address.
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// A file of the page. It is asked for anew with each page, as a new exporter may bring a new one.
+fn asset(content_type: HeaderValue, text: &'static str) -> Response<Pieces> {
+    let mut response = respond(StatusCode::OK, content_type, text);
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }
 

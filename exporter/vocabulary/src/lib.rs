@@ -4,7 +4,7 @@
 //! dashboards, alerts and documents, which are files for people and tools, are checked against them by tests. Renaming a
 //! metric is one edit here and a red test in every place that must follow.
 //!
-//! No values, no registries, no PromQL and no Kubernetes live here, and the crate has no dependencies.
+//! No values, no registries, no queries and no Kubernetes live here, and the crate has no dependencies.
 
 mod duration;
 mod job_event;
@@ -12,12 +12,14 @@ mod job_state;
 pub mod label;
 mod markdown;
 pub mod metric;
+mod promql;
 
 pub use duration::prometheus_duration;
 pub use job_event::JobEvent;
 pub use job_state::JobState;
 pub use markdown::metrics_markdown;
 pub use metric::{Kind, METRICS, Metric};
+pub use promql::promql_string;
 
 use std::time::Duration;
 
