@@ -41,6 +41,9 @@ const DISCOVERY_LIMIT: Duration = Duration::from_mins(10);
 /// How long a node may take to answer before a search: one that hangs must not keep what is found on the others from being told.
 const SEARCH_ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
+/// Why something fails that was asked and did not answer.
+const NO_ANSWER_IN_TIME: &str = "no answer before the deadline";
+
 /// The eviction policy under which no job is lost.
 const NO_EVICTION: &str = "noeviction";
 
@@ -302,12 +305,16 @@ impl Collector {
             None => {
                 // Whatever is still on its way belongs to a connection that nobody will listen to again.
                 let under_way = std::mem::take(&mut lock(&reading.progress).under_way);
-                for link in under_way {
+                for link in &under_way {
                     link.discard();
                 }
                 self.nodes.doubt();
                 if lock(&reading.progress).answering.is_empty() {
-                    self.say_redis_fails(ErrorCause::Timeout, "no answer before the deadline");
+                    self.say_redis_fails(ErrorCause::Timeout, NO_ANSWER_IN_TIME);
+                } else if self.nodes.are_several() {
+                    for link in &under_way {
+                        self.say_node_fails(link, ErrorCause::Timeout, NO_ANSWER_IN_TIME);
+                    }
                 } else {
                     self.self_metrics
                         .count_error(&self.settings.name, ErrorCause::Timeout);
@@ -435,6 +442,12 @@ impl Collector {
                 let batch = all.get(first..end).unwrap_or_default();
                 let indices = indices.get(first..end).unwrap_or_default();
                 let mut answer = read_batch(&mut connection.clone(), batch, question).await?;
+                let is_down =
+                    |(_, problem): &&(_, _)| matches!(problem, ReplyError::ClusterDown { .. });
+                if let Some((_, problem)) = answer.problems.iter().find(is_down) {
+                    // It says so of every queue.
+                    return Err(problem.clone().into());
+                }
                 let mut moved = Vec::new();
                 if follows_moves {
                     answer.problems.retain(|(index, problem)| {
@@ -773,7 +786,7 @@ impl Collector {
         let node = link.endpoint().to_string();
         let before = lock(&self.said).broken_nodes.insert(node.clone(), cause);
         if before != Some(cause) {
-            warn!(redis = %self.settings.name, node, cause = cause.as_str(), error, "a node of the cluster does not answer; its queues are unread");
+            warn!(redis = %self.settings.name, node, cause = cause.as_str(), error, "a node of the cluster fails; its queues are unread");
         }
     }
 

@@ -106,6 +106,24 @@ impl Cluster {
         })
     }
 
+    /// Waits until every node that answers holds all slots to be served.
+    ///
+    /// # Errors
+    /// When that does not come.
+    pub fn wait_until_whole(&self) -> Result<()> {
+        wait_until("the cluster is whole", FORM_LIMIT, || {
+            let told = self
+                .nodes
+                .iter()
+                .filter_map(|node| node.run(&["CLUSTER", "INFO"]).ok());
+            let whole = |told: String| {
+                told.contains("cluster_state:ok") && told.contains("cluster_slots_ok:16384")
+            };
+            let all: Vec<bool> = told.map(whole).collect();
+            Ok((!all.is_empty() && !all.contains(&false)).then_some(()))
+        })
+    }
+
     /// The node with this index: the primaries in the order of their slots, then the replicas.
     ///
     /// # Errors

@@ -29,6 +29,14 @@ pub(crate) enum ReplyError {
         /// The rest of a `MOVED`: the slot, and the node that has it.
         moved: Option<String>,
     },
+    /// A node takes its cluster for down, and answers of no key.
+    #[error("{command}: {message}")]
+    ClusterDown {
+        /// The command that was refused.
+        command: &'static str,
+        /// Redis' own words.
+        message: String,
+    },
     /// The keys of a queue are spread over the nodes of a cluster.
     #[error(
         "its keys lie in many slots of the cluster, where BullMQ cannot use them; its prefix or its name needs braces, as in {{bull}}"
@@ -50,7 +58,9 @@ impl ReplyError {
     pub(crate) const fn cause(&self) -> ErrorCause {
         match self {
             Self::Refused { cause, .. } => *cause,
-            Self::Elsewhere { .. } | Self::Spread | Self::Homeless => ErrorCause::Server,
+            Self::Elsewhere { .. } | Self::ClusterDown { .. } | Self::Spread | Self::Homeless => {
+                ErrorCause::Server
+            }
             Self::Unexpected { .. } => ErrorCause::Protocol,
         }
     }
@@ -81,10 +91,11 @@ pub(super) fn cause_of(error: &ServerError) -> ErrorCause {
 }
 
 fn refusal(command: &'static str, error: &ServerError) -> ReplyError {
-    use ServerErrorKind::{Ask, CrossSlot, Moved, TryAgain};
+    use ServerErrorKind::{Ask, ClusterDown, CrossSlot, Moved, TryAgain};
     let message = error.to_string();
     match error.kind() {
         Some(CrossSlot) => ReplyError::Spread,
+        Some(ClusterDown) => ReplyError::ClusterDown { command, message },
         Some(kind @ (Moved | Ask | TryAgain)) => ReplyError::Elsewhere {
             command,
             message,
