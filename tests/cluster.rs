@@ -180,6 +180,12 @@ fn the_least_user_reads_a_cluster_and_sends_nothing_but_reads_whose_cost_is_cons
     until("every queue is served", &exporter, |scrape| {
         all_ready(scrape, 50.0)
     })?;
+    // A URL of one node says what is missing.
+    let one = cluster.node(0)?.url();
+    let output =
+        Exporter::run(&[&flags(&one)[..], &["--bullmq.queue", "email", "--once"]].concat())?;
+    let told = String::from_utf8(output.stderr)?;
+    assert!(told.contains("a URL redis+cluster:// reads"), "{told}");
     let log = exporter.process().log();
     assert!(!log.contains("denied") && !log.contains("word@"), "{log}");
     for node in cluster.nodes() {
@@ -225,7 +231,7 @@ fn while_a_slot_moves_a_queue_is_told_whole_or_not_at_all() -> Result<()> {
     add(&cluster, 12)?;
     let exporter = start(&cluster.url(), "100ms")?;
     // One that looks for nothing while it scrapes.
-    let patient = start(&cluster.url(), "1h")?;
+    let mut patient = start(&cluster.url(), "1h")?;
     for exporter in [&exporter, &patient] {
         until("every queue is served", exporter, |scrape| {
             all_ready(scrape, 12.0)
@@ -286,6 +292,8 @@ fn while_a_slot_moves_a_queue_is_told_whole_or_not_at_all() -> Result<()> {
         all_ready(scrape, 12.0)
     })?;
     ensure!(unread > 0, "the move was not seen at all");
+    let log = patient.process().log();
+    ensure!(log.contains("on their way to another node"), "{log}");
     Ok(())
 }
 

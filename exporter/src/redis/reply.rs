@@ -20,12 +20,14 @@ pub(crate) enum ReplyError {
         message: String,
     },
     /// Another node of a cluster has the keys, or they are between two nodes.
-    #[error("{command}: {message}; a URL redis+cluster:// reads every node of a cluster")]
+    #[error("{command}: {message}; {hint}")]
     Elsewhere {
         /// The command that was refused.
         command: &'static str,
         /// Redis' own words.
         message: String,
+        /// What to do about it, or why there is nothing to do.
+        hint: &'static str,
         /// The rest of a `MOVED`: the slot, and the node that has it.
         moved: Option<String>,
     },
@@ -99,6 +101,11 @@ fn refusal(command: &'static str, error: &ServerError) -> ReplyError {
         Some(kind @ (Moved | Ask | TryAgain)) => ReplyError::Elsewhere {
             command,
             message,
+            hint: if kind == Moved {
+                "a URL redis+cluster:// reads every node of a cluster"
+            } else {
+                "its keys are on their way to another node"
+            },
             moved: error.details().filter(|_| kind == Moved).map(str::to_owned),
         },
         _ => ReplyError::Refused {
