@@ -328,6 +328,21 @@ fn a_configuration_is_checked_without_being_used() -> Result<()> {
             2,
             "the name of the master",
         ),
+        (
+            vec!["--config.check", "--redis.url", "redis+cluster://a:7000,b"],
+            0,
+            "1 server.",
+        ),
+        (
+            vec![
+                "--config.check",
+                "--redis.url",
+                "redis+cluster://:hunter2@a",
+                "--collect.events",
+            ],
+            2,
+            "cannot be followed yet; leave the flag out for the cluster of a:6379",
+        ),
     ] {
         let output = Exporter::run(&flags)?;
         let told = String::from_utf8([output.stdout, output.stderr].concat())?;

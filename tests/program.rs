@@ -275,8 +275,8 @@ fn a_wrong_flag_exits_with_2_names_flag_and_value_and_shows_no_secret() -> Resul
             "--redis.url 'http://***@host'",
         ),
         (
-            &["--redis.url", "redis+cluster://u:secret@host"],
-            "--redis.url 'redis+cluster://***@host'",
+            &["--redis.url", "redis+cluster://u:secret@host/1"],
+            "--redis.url 'redis+cluster://***@host/1': a Redis Cluster has database 0 only",
         ),
         (&["--redis.url", "redis://host/secret/x"], "--redis.url"),
         (&["--redis.url", ""], "--redis.url ''"),

@@ -2,25 +2,27 @@
 //!
 //! Scrapes that come at the same time share one reading of Redis, each with its own deadline. A reading goes on until the last of
 //! those deadlines; a scrape whose deadline comes earlier is told what has been read by then, and the rest is unread.
+//!
+//! Of a cluster every node is read at once, each by itself: one that fails costs its own queues only. They stay known, and are unread.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::try_join;
+use futures_util::future::{join_all, try_join};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tracing::{info, warn};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Topology};
 use crate::follow::Follower;
 use crate::model::{Discovery, ErrorCause, QueueId, QueueReading, RedisFacts, Snapshot, Workers};
 use crate::queue_filter::QueueFilter;
 use crate::redis::{
-    AskError, Connection, FirstSeen, Found, Link, LinkError, Millis, Question, ReplyError,
-    discover, read_batch, read_server, set_user,
+    AskError, Connection, FirstSeen, Found, Link, LinkError, Millis, Nodes, Question, ReplyError,
+    Share, Shares, Use, discover, gone, read_batch, read_server, set_user,
 };
 use crate::self_metrics::SelfMetrics;
 
@@ -35,6 +37,15 @@ const DISCOVERY_RETRY: Duration = Duration::from_secs(1);
 
 /// How long one discovery may take: ten million keys at a thousand a step take well under a minute, rests included.
 const DISCOVERY_LIMIT: Duration = Duration::from_mins(10);
+
+/// How long a node may take to answer before a search: one that hangs must not keep what is found on the others from being told.
+const SEARCH_ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// Why something fails that was asked and did not answer.
+const NO_ANSWER_IN_TIME: &str = "no answer before the deadline";
+
+/// The eviction policy under which no job is lost.
+const NO_EVICTION: &str = "noeviction";
 
 /// What to collect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,9 +73,12 @@ impl Settings {
     pub fn acl(&self) -> String {
         set_user(
             &self.prefixes,
-            self.filter.needs_search(),
-            self.count_workers,
-            self.follow_events,
+            Use {
+                search: self.filter.needs_search(),
+                workers: self.count_workers,
+                events: self.follow_events,
+                cluster: matches!(self.endpoint.topology, Topology::Cluster(_)),
+            },
         )
     }
 }
@@ -73,7 +87,7 @@ impl Settings {
 #[derive(Debug)]
 pub struct Collector {
     settings: Settings,
-    link: Link,
+    nodes: Nodes,
     known: Mutex<Arc<Known>>,
     /// The names of the queues that are expected to exist.
     named: HashSet<String>,
@@ -147,6 +161,7 @@ struct Said {
     failure: Option<ErrorCause>,
     discovery_fails: bool,
     broken_queues: HashMap<QueueId, ErrorCause>,
+    broken_nodes: HashMap<String, ErrorCause>,
     denied: HashSet<String>,
     unreadable_names: usize,
 }
@@ -163,10 +178,64 @@ struct Reading {
 
 #[derive(Debug)]
 struct Progress {
-    answered: bool,
-    facts: Option<RedisFacts>,
-    workers: Option<Arc<HashMap<QueueId, Workers>>>,
+    /// The nodes that answered, and have not failed since.
+    answering: BTreeSet<usize>,
+    /// The ways to the nodes that have not answered everything yet.
+    under_way: Vec<Arc<Link>>,
+    /// What each node says of itself.
+    facts: BTreeMap<usize, RedisFacts>,
+    /// The workers of each queue on the node that has it, where they could be counted.
+    workers: Vec<Option<Workers>>,
+    /// The most that any node sees, where there are several.
+    workers_anywhere: HashMap<QueueId, Workers>,
     readings: Vec<QueueReading>,
+}
+
+impl Progress {
+    /// What is told of a Redis of several nodes: BullMQ is safe there only if it is on each of them, so one on which it is not goes
+    /// before the others.
+    fn facts(&self) -> Option<&RedisFacts> {
+        let mut facts = self.facts.values();
+        let unsafe_node = facts
+            .clone()
+            .find(|facts| facts.maxmemory_policy != NO_EVICTION);
+        unsafe_node.or_else(|| facts.next())
+    }
+
+    /// The workers of each queue, where they are known.
+    ///
+    /// A client of a cluster connects to a node when it first needs it, and to others besides: an idle worker is seen by the node that has its
+    /// queue, and one that was never idle perhaps by another only. None is seen twice by one node, so the most that any of them sees is nearest
+    /// to the truth, and what BullMQ itself tells.
+    fn workers(&self, queues: &[QueueId]) -> Vec<Option<Workers>> {
+        if self.workers_anywhere.is_empty() {
+            return self.workers.clone();
+        }
+        let most = |(queue, here): (&QueueId, &Option<Workers>)| {
+            let anywhere = self.workers_anywhere.get(queue).copied();
+            here.map(|here| here.most(anywhere.unwrap_or_default()))
+        };
+        queues.iter().zip(&self.workers).map(most).collect()
+    }
+}
+
+/// What was learnt before a queue had to be asked about elsewhere: its index, and the word of the node with this number.
+#[derive(Debug)]
+struct Moved {
+    queue: usize,
+    node: usize,
+    word: String,
+}
+
+/// What a search for queues came to.
+#[derive(Debug)]
+struct SearchOutcome {
+    found: Found,
+    /// How many queues exist that are not meant.
+    not_meant: usize,
+    finished_at: Millis,
+    /// Why the search is not complete: a node that could not be asked.
+    failed: Option<(ErrorCause, String)>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -178,7 +247,7 @@ impl Collector {
     /// A collector that has read nothing yet.
     pub fn new(settings: Settings, self_metrics: SelfMetrics) -> Self {
         Self {
-            link: Link::new(settings.endpoint.clone()),
+            nodes: Nodes::new(settings.endpoint.clone()),
             follower: settings.follow_events.then(|| {
                 let (name, endpoint) = (Arc::clone(&settings.name), settings.endpoint.clone());
                 Follower::new(name, endpoint, self_metrics.clone())
@@ -225,9 +294,11 @@ impl Collector {
         let reading = Arc::new(Reading {
             started: Instant::now(),
             progress: Mutex::new(Progress {
-                answered: false,
-                facts: None,
-                workers: None,
+                answering: BTreeSet::new(),
+                under_way: Vec::new(),
+                facts: BTreeMap::new(),
+                workers: vec![None; known.queues.len()],
+                workers_anywhere: HashMap::new(),
                 readings: vec![QueueReading::Unread; known.queues.len()],
             }),
             known,
@@ -258,56 +329,178 @@ impl Collector {
         match outcome {
             Some(Ok(())) => self.say_redis_answers(),
             Some(Err(error)) => {
-                // Values read before the connection broke are true, but this Redis no longer answers: silence is the
-                // safer answer.
-                lock(&reading.progress).answered = false;
-                self.link.discard();
                 self.say_redis_fails(error.cause(), &error.to_string());
             }
             None => {
                 // Whatever is still on its way belongs to a connection that nobody will listen to again.
-                self.link.discard();
-                if lock(&reading.progress).answered {
+                let under_way = std::mem::take(&mut lock(&reading.progress).under_way);
+                for link in &under_way {
+                    link.discard();
+                }
+                self.nodes.doubt();
+                if lock(&reading.progress).answering.is_empty() {
+                    self.say_redis_fails(ErrorCause::Timeout, NO_ANSWER_IN_TIME);
+                } else if self.nodes.are_several() {
+                    for link in &under_way {
+                        self.say_node_fails(link, ErrorCause::Timeout, NO_ANSWER_IN_TIME);
+                    }
+                } else {
                     self.self_metrics
                         .count_error(&self.settings.name, ErrorCause::Timeout);
                     warn!(redis = %self.settings.name, "not every queue could be read before the deadline");
-                } else {
-                    self.say_redis_fails(ErrorCause::Timeout, "no answer before the deadline");
                 }
             }
         }
     }
 
+    /// Reads every queue, each from the node that has it.
+    ///
+    /// # Errors
+    /// When no node answered.
     async fn read(&self, reading: &Reading) -> Result<(), AskError> {
-        let (connection, now) = self.first_answer().await?;
-        lock(&reading.progress).answered = true;
+        self.nodes.locate(false).await?;
+        let moved = self.read_round(reading, None).await?;
+        if !moved.is_empty() {
+            for Moved { node, word, .. } in &moved {
+                self.nodes.take_moved(word, *node);
+            }
+            let mut queues: Vec<_> = moved.into_iter().map(|moved| moved.queue).collect();
+            queues.sort_unstable();
+            // What fails now costs these queues only.
+            let _ = self.read_round(reading, Some(queues)).await;
+        }
+        Ok(())
+    }
+
+    /// Reads every queue, or those again that have moved, and returns those that have moved by now.
+    ///
+    /// # Errors
+    /// When no node answered.
+    async fn read_round(
+        &self,
+        reading: &Reading,
+        again: Option<Vec<usize>>,
+    ) -> Result<Vec<Moved>, AskError> {
+        let queues = &reading.known.queues;
+        let follows_moves = self.nodes.are_several() && again.is_none();
+        let Shares {
+            mut of_nodes,
+            of_nobody,
+        } = match again {
+            None => self.nodes.shares(queues, 0..queues.len()),
+            Some(moved) => self.nodes.shares(queues, moved),
+        };
+        if !follows_moves && self.nodes.are_several() {
+            of_nodes.retain(|share| !share.queues.is_empty());
+        }
+        for (index, problem) in of_nobody {
+            if let Some(queue) = queues.get(index) {
+                let queue = std::slice::from_ref(queue);
+                self.say_queue_problems(queue, &[QueueReading::Unread], &[(0, problem)]);
+            }
+        }
+        let links = of_nodes.iter().map(|share| Arc::clone(&share.link));
+        lock(&reading.progress).under_way.extend(links);
+        let read = of_nodes.iter().map(|share| async move {
+            let outcome = self.read_share(reading, share, follows_moves).await;
+            let mut progress = lock(&reading.progress);
+            progress
+                .under_way
+                .retain(|link| !Arc::ptr_eq(link, &share.link));
+            if outcome.is_err() {
+                // Values read before the connection broke are true, but this node no longer answers: silence is the
+                // safer answer.
+                progress.answering.remove(&share.node);
+                progress.facts.remove(&share.node);
+                for index in &share.queues {
+                    if let Some(place) = progress.readings.get_mut(*index) {
+                        *place = QueueReading::Unread;
+                    }
+                }
+                share.link.discard();
+                self.nodes.doubt();
+            }
+            outcome
+        });
+        let outcomes = join_all(read).await;
+        if outcomes.iter().all(Result::is_err) {
+            let first = outcomes.into_iter().find_map(Result::err);
+            return first.map_or_else(|| Ok(Vec::new()), Err);
+        }
+        let mut all_moved = Vec::new();
+        for (share, outcome) in of_nodes.iter().zip(outcomes) {
+            match outcome {
+                Ok(moved) => {
+                    self.say_node_answers(&share.link);
+                    all_moved.extend(moved);
+                }
+                Err(error) => {
+                    self.say_node_fails(&share.link, error.cause(), &error.to_string());
+                }
+            }
+        }
+        Ok(all_moved)
+    }
+
+    /// Reads the queues of one node, and returns those that have moved to another, if moves are followed.
+    ///
+    /// # Errors
+    /// When the node does not answer, or does no longer.
+    async fn read_share(
+        &self,
+        reading: &Reading,
+        share: &Share,
+        follows_moves: bool,
+    ) -> Result<Vec<Moved>, AskError> {
+        let (connection, now) = self.first_answer(&share.link).await?;
+        lock(&reading.progress).answering.insert(share.node);
         let question = Question {
             now,
             horizons: &self.settings.horizons,
             first_seen: &self.first_seen,
         };
         let (connection, question) = (&connection, &question);
-        let queues = reading.known.queues.as_slice();
-        let batches = (0..queues.len()).step_by(QUEUES_A_BATCH);
+        let known = |index: &usize| reading.known.queues.get(*index).cloned();
+        let queues: Vec<QueueId> = share.queues.iter().filter_map(known).collect();
+        let queues = queues.as_slice();
+        let (all, indices) = (queues, share.queues.as_slice());
+        let batches = (0..all.len()).step_by(QUEUES_A_BATCH);
         let read_queues = stream::iter(batches)
             .map(|first| async move {
-                let batch = queues.iter().skip(first).take(QUEUES_A_BATCH).cloned();
-                let batch: Vec<QueueId> = batch.collect();
-                let answer = read_batch(&mut connection.clone(), &batch, question).await?;
-                self.say_queue_problems(&batch, &answer.readings, &answer.problems);
-                let mut progress = lock(&reading.progress);
-                for (place, read) in progress
-                    .readings
-                    .iter_mut()
-                    .skip(first)
-                    .zip(answer.readings)
-                {
-                    *place = read;
+                let end = all.len().min(first + QUEUES_A_BATCH);
+                let batch = all.get(first..end).unwrap_or_default();
+                let indices = indices.get(first..end).unwrap_or_default();
+                let mut answer = read_batch(&mut connection.clone(), batch, question).await?;
+                let is_down =
+                    |(_, problem): &&(_, _)| matches!(problem, ReplyError::ClusterDown { .. });
+                if let Some((_, problem)) = answer.problems.iter().find(is_down) {
+                    // It says so of every queue.
+                    return Err(problem.clone().into());
                 }
-                Ok::<_, AskError>(())
+                let mut moved = Vec::new();
+                if follows_moves {
+                    answer.problems.retain(|(index, problem)| {
+                        let word = problem.moved();
+                        let queue = indices.get(*index).copied();
+                        moved.extend(word.zip(queue).map(|(word, queue)| Moved {
+                            queue,
+                            node: share.node,
+                            word: word.to_owned(),
+                        }));
+                        word.is_none()
+                    });
+                }
+                self.say_queue_problems(batch, &answer.readings, &answer.problems);
+                let mut progress = lock(&reading.progress);
+                for (index, read) in indices.iter().zip(answer.readings) {
+                    if let Some(place) = progress.readings.get_mut(*index) {
+                        *place = read;
+                    }
+                }
+                Ok::<_, AskError>(moved)
             })
             .buffer_unordered(BATCHES_IN_FLIGHT)
-            .try_collect::<()>();
+            .try_concat();
         let read_facts = async {
             let Settings {
                 prefixes,
@@ -315,7 +508,8 @@ impl Collector {
                 ..
             } = &self.settings;
             let mut connection = connection.clone();
-            let answer = read_server(&mut connection, prefixes, queues, *count_workers).await?;
+            let all = &reading.known.queues;
+            let answer = read_server(&mut connection, prefixes, all, *count_workers).await?;
             for problem in &answer.problems {
                 self.say_denied(problem);
             }
@@ -325,23 +519,39 @@ impl Collector {
                 return Err(LinkError::of_role(&facts.role).into());
             }
             let mut progress = lock(&reading.progress);
-            progress.facts = answer.facts;
-            progress.workers = answer.workers.map(Arc::new);
+            if let Some(facts) = answer.facts {
+                progress.facts.insert(share.node, facts);
+            }
+            if let Some(workers) = answer.workers {
+                for (index, queue) in share.queues.iter().zip(queues) {
+                    if let Some(place) = progress.workers.get_mut(*index) {
+                        *place = Some(workers.get(queue).copied().unwrap_or_default());
+                    }
+                }
+                if self.nodes.are_several() {
+                    for (queue, seen) in workers {
+                        let most = progress.workers_anywhere.entry(queue).or_default();
+                        *most = most.most(seen);
+                    }
+                }
+            }
             Ok(())
         };
-        try_join(read_queues, read_facts).await.map(|_| ())
+        try_join(read_queues, read_facts)
+            .await
+            .map(|(moved, ())| moved)
     }
 
-    /// The connection, proved to be alive by the time that Redis tells.
-    async fn first_answer(&self) -> Result<(Connection, Millis), AskError> {
-        let mut connection = self.link.connection().await?;
+    /// The connection to a node, proved to be alive by the time that it tells.
+    async fn first_answer(&self, link: &Link) -> Result<(Connection, Millis), AskError> {
+        let mut connection = link.connection().await?;
         match connection.time().await {
             Ok(now) => return Ok((connection, now)),
             // A connection that was kept since the last scrape may have been cut in the meantime; a new one may serve.
-            Err(AskError::Link(_)) => self.link.discard(),
+            Err(AskError::Link(_)) => link.discard(),
             Err(refused) => return Err(refused),
         }
-        let mut connection = self.link.connection().await?;
+        let mut connection = link.connection().await?;
         let now = connection.time().await?;
         Ok((connection, now))
     }
@@ -361,7 +571,8 @@ impl Collector {
                 },
             )
         };
-        let queues = if progress.answered {
+        let answered = !progress.answering.is_empty();
+        let queues = if answered {
             reading
                 .known
                 .queues
@@ -374,14 +585,14 @@ impl Collector {
         };
         Snapshot {
             redis: Arc::clone(&self.settings.name),
-            up: progress.answered,
+            up: answered,
             duration: reading.started.elapsed(),
             discovery: reading.known.discovery,
             horizons: Arc::clone(&self.settings.horizons),
-            facts: progress.facts.clone().filter(|_| progress.answered),
-            workers: progress.workers.clone(),
+            facts: progress.facts().filter(|_| answered).cloned(),
+            workers: progress.workers(&reading.known.queues),
             events: match &self.follower {
-                Some(follower) if progress.answered => follower.current(),
+                Some(follower) if answered => follower.current(),
                 _ => HashMap::new(),
             },
             queues,
@@ -413,11 +624,11 @@ impl Collector {
             } else {
                 DISCOVERY_RETRY
             };
-            let made = self.link.connections();
+            let made = self.nodes.connections();
             tokio::select! {
                 () = sleep(pause) => {}
                 // A Redis that was gone may hold other queues now.
-                () = self.link.connected_after(made) => {}
+                () = self.nodes.connected_after(made) => {}
             }
         }
     }
@@ -428,37 +639,47 @@ impl Collector {
     /// When Redis cannot be asked; the reason is logged and counted.
     pub async fn discover(&self) -> Result<(), ErrorCause> {
         let started = Instant::now();
-        let outcome = timeout(DISCOVERY_LIMIT, self.find_queues()).await;
-        let (found, not_meant, finished_at) = match outcome {
-            Ok(Ok(found)) => found,
+        let before = Arc::clone(&lock(&self.known));
+        let outcome = timeout(DISCOVERY_LIMIT, self.find_queues(&before.queues)).await;
+        let search = match outcome {
+            Ok(Ok(search)) => search,
             Ok(Err(error)) => {
-                if let AskError::Link(_) = error {
-                    self.link.discard();
-                }
                 return Err(self.say_discovery_fails(error.cause(), &error.to_string()));
             }
             Err(_) => {
-                self.link.discard();
+                let everyone = self.nodes.shares(&[], []).of_nodes;
+                for share in everyone {
+                    share.link.discard();
+                }
                 return Err(self.say_discovery_fails(ErrorCause::Timeout, "no end in sight"));
             }
         };
         let duration = started.elapsed();
-        let queues: Vec<_> = found.queues.into_iter().collect();
-        self.say_discovered(&queues, found.unreadable_names, duration);
-        let finished_at = Duration::from_millis(finished_at.0);
-        let discovery = Discovery {
-            queues: queues.len(),
-            duration,
-            finished_at,
+        let queues: Vec<_> = search.found.queues.into_iter().collect();
+        let discovery = if let Some((cause, error)) = search.failed {
+            // The last complete search stays the last success.
+            self.say_discovery_fails(cause, &error);
+            before.discovery.map(|last| Discovery {
+                queues: queues.len(),
+                ..last
+            })
+        } else {
+            self.say_discovered(&queues, search.found.unreadable_names, duration);
+            Some(Discovery {
+                queues: queues.len(),
+                duration,
+                finished_at: Duration::from_millis(search.finished_at.0),
+            })
+        };
+        let passed_over = Search {
+            finished: Instant::now(),
+            not_meant: search.not_meant,
+            unreadable_names: search.found.unreadable_names,
         };
         let known = Arc::new(Known {
             queues,
-            discovery: Some(discovery),
-            search: Some(Search {
-                finished: Instant::now(),
-                not_meant,
-                unreadable_names: found.unreadable_names,
-            }),
+            discovery,
+            search: Some(passed_over),
         });
         let before = std::mem::replace(&mut *lock(&self.known), Arc::clone(&known));
         if before.queues != known.queues {
@@ -467,30 +688,101 @@ impl Collector {
         Ok(())
     }
 
-    /// The queues that are meant: those that are named, and those of the others that exist. And how many exist that are not meant.
-    async fn find_queues(&self) -> Result<(Found, usize, Millis), AskError> {
-        let (mut connection, now) = self.first_answer().await?;
-        let Settings {
-            prefixes, filter, ..
-        } = &self.settings;
-        let named = Known::named(&self.settings).queues;
-        if !filter.needs_search() {
-            let queues = named.into_iter().collect();
-            return Ok((
-                Found {
-                    queues,
-                    unreadable_names: 0,
-                },
-                0,
-                now,
-            ));
+    /// The queues that are meant: those that are named, and those of the others that exist. Of those that were known before, none is left
+    /// out because its node cannot be asked, or because it is on its way to another.
+    ///
+    /// # Errors
+    /// When no node can be asked.
+    async fn find_queues(&self, before: &[QueueId]) -> Result<SearchOutcome, AskError> {
+        self.nodes.locate(true).await?;
+        let shares = self.nodes.shares(before, 0..before.len());
+        let outcomes = join_all(shares.of_nodes.iter().map(|share| self.search_node(share))).await;
+        let mut found = Found::default();
+        let mut finished_at = None;
+        let mut failures = Vec::new();
+        let mut answered = Vec::new();
+        for (share, outcome) in shares.of_nodes.iter().zip(outcomes) {
+            match outcome {
+                Ok((more, time)) => {
+                    found.queues.extend(more.queues);
+                    found.unreadable_names += more.unreadable_names;
+                    finished_at = finished_at.max(Some(time));
+                    answered.push(share);
+                }
+                Err(error) => {
+                    if let AskError::Link(_) = error {
+                        share.link.discard();
+                        self.nodes.doubt();
+                    }
+                    failures.push((share, error));
+                }
+            }
         }
-        let mut found = discover(&mut connection, prefixes).await?;
+        let Some(finished_at) = finished_at else {
+            let first = failures.into_iter().next().map(|(_, error)| error);
+            return Err(first.unwrap_or_else(|| LinkError::late(&self.settings.endpoint).into()));
+        };
+        let Settings { filter, .. } = &self.settings;
+        if filter.needs_search() && self.nodes.are_several() {
+            let mut stay: BTreeSet<&QueueId> = before.iter().collect();
+            for share in answered {
+                let missing = share.queues.iter().filter_map(|index| before.get(*index));
+                let missing = missing.filter(|queue| !found.queues.contains(queue));
+                for queue in self.gone_from(share, missing.cloned().collect()).await {
+                    stay.remove(&queue);
+                }
+            }
+            if failures.is_empty() {
+                for (index, problem) in shares.of_nobody {
+                    if problem == ReplyError::Spread
+                        && let Some(queue) = before.get(index)
+                    {
+                        stay.remove(queue);
+                    }
+                }
+            }
+            found.queues.extend(stay.into_iter().cloned());
+        }
         let exist = found.queues.len();
         found.queues.retain(|queue| filter.takes(&queue.name));
         let not_meant = exist - found.queues.len();
-        found.queues.extend(named);
-        Ok((found, not_meant, connection.time().await?))
+        found.queues.extend(Known::named(&self.settings).queues);
+        let failed = failures.into_iter().next();
+        Ok(SearchOutcome {
+            found,
+            not_meant,
+            finished_at,
+            failed: failed.map(|(share, error)| {
+                let told = format!("the node {}: {error}", share.link.endpoint());
+                (error.cause(), told)
+            }),
+        })
+    }
+
+    /// Searches one node, and tells its time at the end.
+    async fn search_node(&self, share: &Share) -> Result<(Found, Millis), AskError> {
+        let link = &share.link;
+        let (mut connection, now) = timeout(SEARCH_ANSWER_LIMIT, self.first_answer(link))
+            .await
+            .unwrap_or_else(|_| Err(LinkError::late(link.endpoint()).into()))?;
+        if !self.settings.filter.needs_search() {
+            return Ok((Found::default(), now));
+        }
+        let found = discover(&mut connection, &self.settings.prefixes).await?;
+        Ok((found, connection.time().await?))
+    }
+
+    /// Those of a node's queues that it says do not exist any more; none if it does not answer.
+    async fn gone_from(&self, share: &Share, queues: Vec<QueueId>) -> Vec<QueueId> {
+        if queues.is_empty() {
+            return Vec::new();
+        }
+        let ask = async { gone(&mut share.link.connection().await?, &queues).await };
+        let Ok(Ok(gone)) = timeout(SEARCH_ANSWER_LIMIT, ask).await else {
+            share.link.discard();
+            return Vec::new();
+        };
+        gone
     }
 }
 
@@ -520,6 +812,26 @@ impl Collector {
         said.failed_scrapes += 1;
         if said.failed_scrapes == 1 {
             warn!(redis = %self.settings.name, cause = cause.as_str(), error, "Redis does not answer");
+        }
+    }
+
+    fn say_node_answers(&self, link: &Link) {
+        let mut said = lock(&self.said);
+        if !said.broken_nodes.is_empty() {
+            let node = link.endpoint().to_string();
+            if said.broken_nodes.remove(&node).is_some() {
+                info!(redis = %self.settings.name, node, "the node answers again");
+            }
+        }
+    }
+
+    /// One of several nodes fails. It is said once, and counted each time.
+    fn say_node_fails(&self, link: &Link, cause: ErrorCause, error: &str) {
+        self.self_metrics.count_error(&self.settings.name, cause);
+        let node = link.endpoint().to_string();
+        let before = lock(&self.said).broken_nodes.insert(node.clone(), cause);
+        if before != Some(cause) {
+            warn!(redis = %self.settings.name, node, cause = cause.as_str(), error, "a node of the cluster fails; its queues are unread");
         }
     }
 

@@ -34,10 +34,13 @@ pub enum Topology {
         /// How to log in to the Sentinels, which have users of their own.
         login: Login,
     },
+    /// The nodes of a Redis Cluster share the keys among them, and each of them tells how:
+    /// <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>. These are some of them, asked first.
+    Cluster(Vec<Address>),
 }
 
 /// The address of one server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     /// A host, by name or number, and a port.
     Tcp {
@@ -97,7 +100,8 @@ impl Endpoint {
     /// says which.
     pub fn may_read(&self, role: &str) -> bool {
         match (&self.topology, self.read_from) {
-            (Topology::Single(_), _) => true,
+            // A node of a cluster that is no primary any more refuses what is asked of its queues, and says which one is.
+            (Topology::Single(_) | Topology::Cluster(_), _) => true,
             (Topology::Sentinel { .. }, ReadFrom::Primary) => role == "primary",
             (Topology::Sentinel { .. }, ReadFrom::Replica) => role == "replica",
         }
@@ -111,12 +115,17 @@ impl fmt::Display for Endpoint {
             Topology::Sentinel {
                 sentinels, master, ..
             } => {
-                let sentinels: Vec<String> = sentinels.iter().map(ToString::to_string).collect();
-                write!(f, "{master} by the Sentinels {}", sentinels.join(","))?;
+                write!(f, "{master} by the Sentinels {}", joined(sentinels))?;
             }
+            Topology::Cluster(nodes) => write!(f, "the cluster of {}", joined(nodes))?,
         }
         write!(f, "/{}", self.database)
     }
+}
+
+fn joined(addresses: &[Address]) -> String {
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    addresses.join(",")
 }
 
 impl fmt::Display for Address {

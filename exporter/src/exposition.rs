@@ -109,7 +109,7 @@ impl<'a> Server<'a> {
         let mut labels = String::new();
         write_label(&mut labels, label::REDIS, &snapshot.redis)?;
         let mut queues = Vec::with_capacity(snapshot.queues.len());
-        for (queue, reading) in &snapshot.queues {
+        for (index, (queue, reading)) in snapshot.queues.iter().enumerate() {
             let read = match reading {
                 QueueReading::Gone => continue,
                 QueueReading::Unread => None,
@@ -120,14 +120,13 @@ impl<'a> Server<'a> {
             write_label(&mut labels, label::PREFIX, &queue.prefix)?;
             labels.push(',');
             write_label(&mut labels, label::QUEUE, &queue.name)?;
-            let counted = snapshot.workers.as_ref().filter(|_| read.is_some());
-            let workers = counted.map(|all| all.get(queue).copied().unwrap_or_default());
+            let workers = snapshot.workers.get(index).copied().flatten();
             // Bull has no such stream, and so nothing is known of its events.
             let has_events = read.is_some_and(|read| read.flavor == Flavor::BullMq);
             let events = snapshot.events.get(queue).filter(|_| has_events);
             queues.push(Queue {
                 labels,
-                workers,
+                workers: workers.filter(|_| read.is_some()),
                 events: events.map(AsRef::as_ref),
                 snapshot: read,
             });

@@ -179,6 +179,17 @@ pub struct Workers {
     pub idle: u64,
 }
 
+impl Workers {
+    /// The larger of both counts, each for itself.
+    #[must_use]
+    pub fn most(self, other: Self) -> Self {
+        Self {
+            connected: self.connected.max(other.connected),
+            idle: self.idle.max(other.idle),
+        }
+    }
+}
+
 /// One queue as it was read in one scrape.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QueueSnapshot {
@@ -314,8 +325,8 @@ pub struct Snapshot {
     pub horizons: Arc<[Duration]>,
     /// What it says of itself, if it could be asked.
     pub facts: Option<RedisFacts>,
-    /// The workers by queue, if they could be counted; a queue that is not there has none.
-    pub workers: Option<Arc<HashMap<QueueId, Workers>>>,
+    /// The workers of each of `queues`, in their order, where they could be counted.
+    pub workers: Vec<Option<Workers>>,
     /// What the events of each queue told, if they are followed and could be read lately.
     pub events: HashMap<QueueId, Arc<JobEvents>>,
     /// The queues, in the order of their prefixes and names.

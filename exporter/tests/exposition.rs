@@ -28,7 +28,7 @@ fn snapshot(queues: Vec<(QueueId, QueueReading)>) -> Snapshot {
         discovery: None,
         horizons: Arc::new([Duration::from_secs(30), Duration::from_secs(90)]),
         facts: None,
-        workers: None,
+        workers: Vec::new(),
         events: HashMap::new(),
         queues,
     }
@@ -121,7 +121,7 @@ fn a_queue_that_was_read_has_every_series_that_is_known() {
         connected: 4,
         idle: 1,
     };
-    snapshot.workers = Some(Arc::new([(queue("email"), workers)].into()));
+    snapshot.workers = vec![Some(workers)];
     snapshot.facts = Some(RedisFacts {
         version: "7.0.15".into(),
         mode: "standalone".into(),

@@ -1,15 +1,17 @@
 // Runs JavaScript from standard input, one JSON object {code} a line, with the BullMQ package named as the first argument
-// connected to the Redis port named as the second; answers {value} or {error}, one line each, on standard output.
+// connected to the Redis port named as the second, or to the cluster whose nodes have those ports between commas; answers {value} or {error}, one line each, on standard output.
 // Bull, from which BullMQ descends, makes both ends of a queue in one class; `queue` and `worker` hide that.
 import { createInterface } from 'node:readline';
-import { Redis } from 'ioredis';
+import { Cluster, Redis } from 'ioredis';
 
-const [, , packageName, port] = process.argv;
+const [, , packageName, ports] = process.argv;
 const bullmq = await import(packageName);
 const isBull = packageName.startsWith('bull4');
-const connection = { host: '127.0.0.1', port: Number(port), maxRetriesPerRequest: null };
+const nodes = ports.split(',').map((port) => ({ host: '127.0.0.1', port: Number(port) }));
+const options = { maxRetriesPerRequest: null };
 // One for all queues, so that a test may have thousands of them; each worker makes its own.
-const shared = new Redis(connection);
+const shared = nodes.length > 1 ? new Cluster(nodes, { redisOptions: options }) : new Redis({ ...nodes[0], ...options });
+const connection = nodes.length > 1 ? shared : { ...nodes[0], ...options };
 shared.setMaxListeners(0);
 const queues = new Map();
 

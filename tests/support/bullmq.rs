@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::binary::repository;
+use crate::cluster::Cluster;
 use crate::redis::Redis;
 
 /// A release line of BullMQ, of its ancestor Bull or of its port to Python; the exact releases are pinned in
@@ -32,8 +33,8 @@ impl Version {
     /// Those for Node that are in use: the maintained ones, the one before, and Bull.
     pub const EVERY: [Self; 4] = [Self::Bull, Self::V4, Self::V5, Self::V6];
 
-    /// The program that runs code for it, connected to the Redis at this port.
-    fn driver(self, port: u16) -> Command {
+    /// The program that runs code for it, connected to the Redis at this port, or to the cluster whose nodes are at these.
+    fn driver(self, ports: &str) -> Command {
         let node = |package| {
             let mut node = Command::new("node");
             node.args(["driver.mjs", package])
@@ -53,7 +54,7 @@ impl Version {
                 python
             }
         };
-        driver.arg(port.to_string());
+        driver.arg(ports);
         driver
     }
 }
@@ -74,8 +75,21 @@ impl BullMq {
     /// # Errors
     /// When Node, or Python with BullMQ, is not installed.
     pub fn start(version: Version, redis: &Redis) -> Result<Self> {
+        Self::start_at(version, &redis.port().to_string())
+    }
+
+    /// Starts the process, connected to a cluster.
+    ///
+    /// # Errors
+    /// When Node is not installed.
+    pub fn start_in(version: Version, cluster: &Cluster) -> Result<Self> {
+        let ports: Vec<String> = cluster.ports().iter().map(u16::to_string).collect();
+        Self::start_at(version, &ports.join(","))
+    }
+
+    fn start_at(version: Version, ports: &str) -> Result<Self> {
         let mut child = version
-            .driver(redis.port())
+            .driver(ports)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -65,7 +65,7 @@ pub(super) struct Server {
 ///
 /// # Errors
 /// When it cannot be used, with the place and what to write instead.
-pub(super) fn read(path: &Path) -> Result<Vec<Server>, Problem> {
+pub(super) fn read(path: &Path, follow_events: bool) -> Result<Vec<Server>, Problem> {
     let file = YamlFile::open(path)?;
     let parsed: File = file.parse()?;
     let servers = &parsed.redis;
@@ -81,6 +81,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<Server>, Problem> {
     let mut read = Vec::new();
     for spec in &servers.value {
         let server = server(&file, spec)?;
+        if let Err(sentence) = check_events(&server.endpoint, follow_events) {
+            let help = "leave --collect.events out, or give the cluster an exporter of its own";
+            return Err(file.wrong_at(&spec.value.url, sentence, help));
+        }
         if let Some(first) = names.insert(Arc::clone(&server.name), spec.referenced.line()) {
             let message = format!(
                 "two servers are called `{}`; the first stands on line {first}",
@@ -92,6 +96,19 @@ pub(super) fn read(path: &Path) -> Result<Vec<Server>, Problem> {
         read.push(server);
     }
     Ok(read)
+}
+
+/// Whether the events of this Redis can be followed, if they are to be.
+///
+/// # Errors
+/// With a sentence if they cannot.
+pub(super) fn check_events(endpoint: &Endpoint, follow_events: bool) -> Result<(), &'static str> {
+    match endpoint.topology {
+        Topology::Cluster(_) if follow_events => {
+            Err("--collect.events: the events of a Redis Cluster cannot be followed yet")
+        }
+        Topology::Single(_) | Topology::Sentinel { .. } | Topology::Cluster(_) => Ok(()),
+    }
 }
 
 fn server(file: &YamlFile, spec: &Spanned<ServerSpec>) -> Result<Server, Problem> {
@@ -133,17 +150,21 @@ fn server(file: &YamlFile, spec: &Spanned<ServerSpec>) -> Result<Server, Problem
                 login.password = secret(file, place, login, "the Sentinels")?;
             }
         }
-        (Topology::Single(_), Some(place)) => {
+        (Topology::Single(_) | Topology::Cluster(_), Some(place)) => {
             let help =
                 "write redis+sentinel://host:26379/MASTER in the URL, or leave `sentinel` out";
             return Err(file.wrong_at(place, "the URL names no Sentinels", help));
         }
-        (Topology::Sentinel { .. } | Topology::Single(_), None) => {}
+        (_, None) => {}
     }
     if let Some(place) = read_from {
         endpoint.read_from = match (place.value.as_str(), &endpoint.topology) {
             ("primary", _) => ReadFrom::Primary,
             ("replica", Topology::Sentinel { .. }) => ReadFrom::Replica,
+            ("replica", Topology::Cluster(_)) => {
+                let message = "the replicas of a cluster are not read: while a slot moves, they count what has left already as nothing";
+                return Err(file.wrong_at(place, message, "leave `read_from` out"));
+            }
             ("replica", Topology::Single(_)) => {
                 let help = "write the replica's own address in the URL, or redis+sentinel://";
                 return Err(file.wrong_at(place, "one server has no other to choose", help));
@@ -255,7 +276,7 @@ mod tests {
             fs::write(folder.path().join(name), "").unwrap();
         }
         fs::write(&path, text).unwrap();
-        let told = match read(&path) {
+        let told = match read(&path, text.contains("# events")) {
             Ok(servers) => format!("{} servers", servers.len()),
             Err(problem) => problem.to_string(),
         };
@@ -263,6 +284,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "the table is long")]
     fn every_field_is_taken_and_every_mistake_is_told_with_its_place() {
         for (text, expected) in [
             (
@@ -279,8 +301,23 @@ mod tests {
     url: redis+sentinel://a:26379,b:26379/mymaster
     sentinel: {username: s, password_file: secret}
     read_from: replica
+  - name: spread
+    url: redis+cluster://a:7000,b:7000
+    prefixes: [\"{app}\"]
 ",
-                "2 servers",
+                "3 servers",
+            ),
+            (
+                "redis:\n- name: a\n  url: redis+cluster://a\n  read_from: replica\n",
+                "the replicas of a cluster are not read",
+            ),
+            (
+                "redis: [{name: a, url: 'redis+cluster://a', sentinel: {}}]\n",
+                "names no Sentinels",
+            ),
+            (
+                "redis:\n- {name: a, url: 'redis+cluster://:hunter2@a'} # events\n",
+                "--collect.events: the events of a Redis Cluster cannot be followed yet\n --> exporter.yml:2:",
             ),
             ("redis: []\n", "there is no server"),
             ("", "missing field `redis`"),

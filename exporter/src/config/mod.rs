@@ -33,7 +33,7 @@ use crate::yaml_file;
 const DEFAULT_REDIS_URL: &str = "redis://127.0.0.1:6379";
 /// Where platforms and other programs say where Redis is.
 const REDIS_URL: &str = "REDIS_URL";
-const REDIS_URL_HELP: &str = "Where Redis is: redis[s]://[user[:password]@]host[:port][/db], unix:///path[?db=N] or redis[s]+sentinel://host:port,host:port/MASTER; REDIS_URL serves where this is not given";
+const REDIS_URL_HELP: &str = "Where Redis is: redis[s]://[user[:password]@]host[:port][/db], unix:///path[?db=N], redis[s]+sentinel://host:port,host:port/MASTER or redis[s]+cluster://host:port,host:port; REDIS_URL serves where this is not given";
 /// Discovery that follows itself without a pause would be a load of its own.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 /// Looking ahead further than a day starts workers for work that is not there.
@@ -272,7 +272,7 @@ impl ConfigFile {
     /// # Errors
     /// When it cannot be used, with the place and what to write instead.
     pub fn servers(&self) -> Result<Vec<collect::Settings>, yaml_file::Problem> {
-        let servers = file::read(&self.path)?;
+        let servers = file::read(&self.path, self.flags.follow_events)?;
         Ok(servers
             .into_iter()
             .map(|server| self.flags.of(server))
@@ -523,6 +523,8 @@ impl Flags {
                 redis_url::without_credentials(&url)
             )
         })?;
+        file::check_events(&endpoint, self.collect_events)
+            .map_err(|sentence| format!("{sentence}; leave the flag out for {endpoint}"))?;
         if let Some(path) = &self.redis_password_file {
             let shown = path.display();
             if endpoint.login.password != Password::None {

@@ -1,7 +1,7 @@
 //! The URL of a Redis, in the forms that people have them in.
 //!
 //! `redis[s]://[user[:password]@]host[:port][/db]`, `unix:///path[?db=N]`, and with several hosts between commas
-//! `redis[s]+sentinel://[user[:password]@]host:port,.../MASTER[/db]`. A library for URLs would refuse the hosts between commas. No
+//! `redis[s]+sentinel://[user[:password]@]host:port,.../MASTER[/db]` and `redis[s]+cluster://[user[:password]@]host:port,...`. A library for URLs would refuse the hosts between commas. No
 //! message shows a user or a password.
 
 use std::path::PathBuf;
@@ -15,6 +15,14 @@ const SENTINEL_PORT: u16 = 26379;
 /// The databases of a Redis are numbered from 0; none has been seen with more than this many.
 const MOST_DATABASES: u32 = 1 << 20;
 
+/// What the hosts of a URL are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Single,
+    Sentinel,
+    Cluster,
+}
+
 /// Reads a URL.
 ///
 /// # Errors
@@ -27,18 +35,17 @@ pub(super) fn parse(url: &str) -> Result<Endpoint, String> {
     };
     // Valkey is Redis under another name, and so are its URLs.
     let scheme = scheme.to_ascii_lowercase().replace("valkey", "redis");
-    let (tls, sentinel) = match scheme.as_str() {
-        "redis" => (false, false),
-        "rediss" => (true, false),
-        "redis+sentinel" => (false, true),
-        "rediss+sentinel" => (true, true),
+    let (tls, kind) = match scheme.as_str() {
+        "redis" => (false, Kind::Single),
+        "rediss" => (true, Kind::Single),
+        "redis+sentinel" => (false, Kind::Sentinel),
+        "rediss+sentinel" => (true, Kind::Sentinel),
+        "redis+cluster" => (false, Kind::Cluster),
+        "rediss+cluster" => (true, Kind::Cluster),
         "unix" | "redis+unix" => return unix(rest),
-        "redis+cluster" | "rediss+cluster" => {
-            return Err("Redis Cluster is not supported by this version".to_owned());
-        }
         _ => {
             return Err(
-                "the scheme is unknown; redis://, rediss://, unix:// and redis+sentinel:// are supported"
+                "the scheme is unknown; redis://, rediss://, unix://, redis+sentinel:// and redis+cluster:// are supported"
                     .to_owned(),
             );
         }
@@ -53,7 +60,13 @@ pub(super) fn parse(url: &str) -> Result<Endpoint, String> {
         database,
         read_from: ReadFrom::Primary,
     };
-    if sentinel {
+    let several = |default_port| {
+        hosts
+            .split(',')
+            .map(|host| address(host, default_port))
+            .collect::<Result<Vec<_>, _>>()
+    };
+    if kind == Kind::Sentinel {
         let (master, db) = path.split_once('/').unwrap_or((path, ""));
         let master = decode(master)?;
         if master.is_empty() {
@@ -62,12 +75,8 @@ pub(super) fn parse(url: &str) -> Result<Endpoint, String> {
                     .to_owned(),
             );
         }
-        let sentinels = hosts
-            .split(',')
-            .map(|host| address(host, SENTINEL_PORT))
-            .collect::<Result<Vec<_>, _>>()?;
         let topology = Topology::Sentinel {
-            sentinels,
+            sentinels: several(SENTINEL_PORT)?,
             master,
             login: Login::default(),
         };
@@ -76,17 +85,21 @@ pub(super) fn parse(url: &str) -> Result<Endpoint, String> {
             database(if db.is_empty() { query } else { db })?,
         ));
     }
+    let database = database(if path.is_empty() { query } else { path })?;
+    if kind == Kind::Cluster {
+        if database != 0 {
+            return Err("a Redis Cluster has database 0 only; leave the number out".to_owned());
+        }
+        return Ok(endpoint(Topology::Cluster(several(REDIS_PORT)?), database));
+    }
     if hosts.contains(',') {
         return Err(
-            "several hosts are those of Sentinels: redis+sentinel://; several servers are written in a --config.file"
+            "several hosts are those of Sentinels, redis+sentinel://, or the nodes of a cluster, redis+cluster://; several servers are written in a --config.file"
                 .to_owned(),
         );
     }
     let topology = Topology::Single(address(hosts, REDIS_PORT)?);
-    Ok(endpoint(
-        topology,
-        database(if path.is_empty() { query } else { path })?,
-    ))
+    Ok(endpoint(topology, database))
 }
 
 fn unix(rest: &str) -> Result<Endpoint, String> {
@@ -279,6 +292,20 @@ mod tests {
                 Some("p"),
                 true,
             ),
+            (
+                "rediss+cluster://u:p@a,[::1]:7001,b:7002",
+                "the cluster of a:6379,[::1]:7001,b:7002/0",
+                Some("u"),
+                Some("p"),
+                true,
+            ),
+            (
+                "valkey+cluster://a/0",
+                "the cluster of a:6379/0",
+                None,
+                None,
+                false,
+            ),
         ] {
             let endpoint = parse(url).unwrap();
             assert_eq!(endpoint.to_string(), shown, "{url}");
@@ -307,7 +334,10 @@ mod tests {
             ("redis://redis?ssl=true", "?db=N"),
             ("redis://a,b", "redis+sentinel://"),
             ("redis+sentinel://a", "the name of the master"),
-            ("redis+cluster://a", "Cluster"),
+            ("redis://a,b", "redis+cluster://"),
+            ("redis+cluster://a/1", "database 0 only"),
+            ("redis+cluster://a,b?db=1", "database 0 only"),
+            ("redis+cluster://a,b:", "host:port"),
             ("unix://run/redis.sock", "begins with a slash"),
             ("redis://%ff@redis", "no UTF-8"),
         ] {

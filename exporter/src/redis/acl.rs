@@ -22,18 +22,31 @@ const COMMANDS: &[(&str, &str)] = &[
     ("scan", "looking for queues"),
     ("info", "what Redis says of itself"),
     ("client|list", "workers"),
+    ("cluster|slots", "which node of a cluster has which queue"),
     ("xread", "events"),
     ("xrange", "events that were trimmed"),
     ("xinfo|stream", "events that were trimmed"),
 ];
 
+/// What of it all is in use.
+#[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a feature that is on or off by itself"
+)]
+pub(crate) struct Use {
+    /// Queues are looked for.
+    pub(crate) search: bool,
+    /// Workers are counted.
+    pub(crate) workers: bool,
+    /// Events are followed.
+    pub(crate) events: bool,
+    /// There are nodes to be found.
+    pub(crate) cluster: bool,
+}
+
 /// The command that makes a user who can do what the exporter does, and nothing else.
-pub(crate) fn set_user(
-    prefixes: &[Arc<str>],
-    needs_search: bool,
-    count_workers: bool,
-    follow_events: bool,
-) -> String {
+pub(crate) fn set_user(prefixes: &[Arc<str>], used: Use) -> String {
     let quoted = |key: String| {
         let plain = key
             .chars()
@@ -50,9 +63,10 @@ pub(crate) fn set_user(
     let commands = COMMANDS
         .iter()
         .map(|(command, _)| *command)
-        .filter(|command| needs_search || *command != "scan")
-        .filter(|command| count_workers || *command != "client|list")
-        .filter(|command| follow_events || !command.starts_with('x'))
+        .filter(|command| used.search || *command != "scan")
+        .filter(|command| used.workers || *command != "client|list")
+        .filter(|command| used.cluster || *command != "cluster|slots")
+        .filter(|command| used.events || !command.starts_with('x'))
         .map(|command| format!("+{command}"));
     let rules: Vec<String> = keys.chain(commands).collect();
     format!(

@@ -1,7 +1,7 @@
-//! The one connection to a Redis, made when it is needed and made anew after it broke.
+//! The one connection to a Redis, or to one node of it, made when it is needed and made anew after it broke.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value};
@@ -34,26 +34,55 @@ impl AskError {
     }
 }
 
-/// A Redis and the connection to it, if there is one.
+/// How many connections have been made to a Redis, whichever of its nodes they led to.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    made: AtomicU64,
+    another: Notify,
+}
+
+impl Connections {
+    /// How many have been made.
+    pub(super) fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// Waits until more have been made than this number.
+    pub(super) async fn more_than(&self, number: u64) {
+        while self.made() <= number {
+            self.another.notified().await;
+        }
+    }
+}
+
+/// A Redis, or one node of it, and the connection to it, if there is one.
 #[derive(Debug)]
 pub(crate) struct Link {
     endpoint: Endpoint,
     current: Mutex<Option<Connection>>,
     connecting: tokio::sync::Mutex<()>,
-    connections: AtomicU64,
-    connected: Notify,
+    connections: Arc<Connections>,
 }
 
 impl Link {
     /// A link over which nothing has been sent yet.
     pub(crate) fn new(endpoint: Endpoint) -> Self {
+        Self::counted(endpoint, Arc::default())
+    }
+
+    /// The same, with its connections counted among others.
+    pub(super) fn counted(endpoint: Endpoint, connections: Arc<Connections>) -> Self {
         Self {
             endpoint,
             current: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
-            connections: AtomicU64::new(0),
-            connected: Notify::new(),
+            connections,
         }
+    }
+
+    /// Where it leads, for the log.
+    pub(crate) const fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     fn current(&self) -> MutexGuard<'_, Option<Connection>> {
@@ -71,28 +100,16 @@ impl Link {
             return Ok(connection);
         }
         let made = connect(&self.endpoint).await?;
-        self.connections.fetch_add(1, Ordering::Relaxed);
+        self.connections.made.fetch_add(1, Ordering::Relaxed);
         let connection = Connection(made);
         *self.current() = Some(connection.clone());
-        self.connected.notify_one();
+        self.connections.another.notify_one();
         Ok(connection)
     }
 
     /// Lets go of a connection that broke or answers no more; the next use makes a new one.
     pub(crate) fn discard(&self) {
         *self.current() = None;
-    }
-
-    /// How many connections have been made.
-    pub(crate) fn connections(&self) -> u64 {
-        self.connections.load(Ordering::Relaxed)
-    }
-
-    /// Waits until more connections have been made than this number.
-    pub(crate) async fn connected_after(&self, number: u64) {
-        while self.connections() <= number {
-            self.connected.notified().await;
-        }
     }
 }
 

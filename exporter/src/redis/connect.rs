@@ -59,6 +59,22 @@ impl LinkError {
         )
     }
 
+    /// There was no answer in time.
+    pub(crate) fn late(what: impl Display) -> Self {
+        Self::new(ErrorCause::Timeout, format!("{what}: no answer in time"))
+    }
+
+    /// No node of a cluster could be asked where the slots are; of the reasons, the first says of which kind.
+    pub(super) fn of_nodes(problems: &[(ErrorCause, String)]) -> Self {
+        let cause = problems.first().map_or(ErrorCause::Connection, |it| it.0);
+        let told: Vec<&str> = problems.iter().map(|(_, told)| told.as_str()).collect();
+        let told = told.join("; ");
+        Self::new(
+            cause,
+            format!("no node tells where the slots of the cluster are: {told}"),
+        )
+    }
+
     /// An error at something that has a name: an address, or a file.
     fn at(what: impl Display, error: impl Display) -> Self {
         Self::new(ErrorCause::Connection, format!("{what}: {error}"))
@@ -124,6 +140,10 @@ async fn connect_now(endpoint: &Endpoint) -> Result<MultiplexedConnection, LinkE
             let message = format!("no Sentinel tells where {master} is: {told}");
             Err(LinkError::new(ErrorCause::Connection, message))
         }
+        Topology::Cluster(_) => Err(LinkError::at(
+            endpoint,
+            "its nodes are connected to one by one",
+        )),
     }
 }
 

@@ -13,8 +13,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::{Pipeline, Value};
+use tokio::time::timeout;
 
 use super::client::{AskError, Connection};
+use super::connect::LinkError;
 use super::keys::{Keys, META_FIELDS, META_WITNESSES, Witness, witness_pattern};
 use super::reply::{Reply, ReplyError, number};
 use crate::model::{ErrorCause, QueueId};
@@ -30,6 +32,8 @@ const LONGEST_REST: Duration = Duration::from_millis(100);
 
 /// The longest name of a queue that is read, in bytes. It stands in every series of the queue; names that people give are shorter by far.
 const LONGEST_NAME: usize = 1024;
+/// How long one step may take. A node of a cluster that hangs must not keep what was found on the others from being told.
+const STEP_LIMIT: Duration = Duration::from_secs(10);
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -132,7 +136,9 @@ async fn scan(
         .arg(witness_pattern(prefix))
         .arg("COUNT")
         .arg(KEYS_A_STEP);
-    let replies = connection.send(&pipeline).await?;
+    let replies = timeout(STEP_LIMIT, connection.send(&pipeline))
+        .await
+        .unwrap_or_else(|_| Err(LinkError::late("SCAN")))?;
     let unexpected = || ReplyError::Unexpected { command: "SCAN" };
     let Value::Array(parts) = Reply::to("SCAN", replies.first()).value()? else {
         return Err(unexpected().into());
@@ -185,6 +191,30 @@ async fn with_a_number(
     }
 }
 
+/// Those of the queues of which a node that has their slot says that there is nothing left. Of the others it does not know.
+///
+/// # Errors
+/// When the connection breaks.
+pub(crate) async fn gone(
+    connection: &mut Connection,
+    queues: &[QueueId],
+) -> Result<Vec<QueueId>, LinkError> {
+    let mut gone = Vec::new();
+    for chunk in queues.chunks(KEYS_A_QUESTION) {
+        let mut pipeline = Pipeline::with_capacity(chunk.len());
+        for queue in chunk {
+            let keys = Keys::of(queue);
+            pipeline.cmd("EXISTS").arg(&[keys.meta(), keys.added()]);
+        }
+        let replies = connection.send(&pipeline).await?;
+        let answers = chunk.iter().zip(&replies);
+        let nothing =
+            answers.filter(|(_, reply)| Reply::to("EXISTS meta", Some(reply)).count() == Ok(0));
+        gone.extend(nothing.map(|(queue, _)| queue.clone()));
+    }
+    Ok(gone)
+}
+
 /// Whether any list or set of a queue exists.
 async fn has_jobs(connection: &mut Connection, queue: &QueueId) -> Result<bool, AskError> {
     let ask = |pipeline: &mut Pipeline, keys: &Keys| {
@@ -196,7 +226,8 @@ async fn has_jobs(connection: &mut Connection, queue: &QueueId) -> Result<bool, 
         .is_empty())
 }
 
-/// Those of the queues for which the answer to one command is a yes. A key of another type is a no.
+/// Those of the queues for which the answer to one command is a yes. A key of another type is a no, and so is one that is on its way to
+/// another node: it is found there.
 async fn those(
     connection: &mut Connection,
     queues: Vec<QueueId>,
@@ -213,7 +244,7 @@ async fn those(
         for (index, queue) in chunk.iter().enumerate() {
             match read(replies.get(index)) {
                 Ok(true) => chosen.push(queue.clone()),
-                Ok(false) => {}
+                Ok(false) | Err(ReplyError::Elsewhere { .. } | ReplyError::Spread) => {}
                 Err(problem) if problem.cause() == ErrorCause::WrongType => {}
                 Err(problem) => return Err(problem.into()),
             }

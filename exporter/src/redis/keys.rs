@@ -37,6 +37,11 @@ impl Keys {
         }
     }
 
+    /// What all keys of the queue begin with.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
     fn with(&self, ending: &str) -> String {
         [self.base.as_str(), ending].concat()
     }

@@ -13,7 +13,8 @@
 //! | groups | 4 ZCARD | O(1) |
 //!
 //! Per scrape: TIME, 3 INFO, and CLIENT LIST, whose cost is that of the connections (`server`). In the background: TIME, SCAN, and one
-//! HMGET or GET for each key that looks like a queue's (`discovery`). With `--collect.events` as well: one XREAD for a hundred streams every two
+//! HMGET or GET for each key that looks like a queue's (`discovery`). Of a cluster every primary is asked so, each about its own queues, and
+//! CLUSTER SLOTS of all that are known when queues are looked for or something has changed (`nodes`). With `--collect.events` as well: one XREAD for a hundred streams every two
 //! seconds or sooner, one XRANGE for each that has something new, one XINFO STREAM for each every minute (`events`). Nothing writes, nothing walks over jobs, and no script runs.
 //! BullMQ's own words for keys (`wait`, `meta`, `id`) stop in `keys`.
 
@@ -27,17 +28,20 @@ mod first_seen;
 mod follow_up;
 mod job_time;
 mod keys;
+mod nodes;
 mod queue;
 mod reply;
 mod score;
 mod server;
+mod slots;
 
-pub(crate) use acl::set_user;
+pub(crate) use acl::{Use, set_user};
 pub(crate) use client::{AskError, Connection, Link};
 pub(crate) use connect::LinkError;
-pub(crate) use discovery::{Found, discover};
+pub(crate) use discovery::{Found, discover, gone};
 pub(crate) use events::{Board, EventStreams, Pass, SERVED_FOR};
 pub(crate) use first_seen::FirstSeen;
+pub(crate) use nodes::{Nodes, Share, Shares};
 pub(crate) use queue::{Question, read_batch};
 pub(crate) use reply::ReplyError;
 pub(crate) use score::Millis;

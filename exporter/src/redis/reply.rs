@@ -19,6 +19,34 @@ pub(crate) enum ReplyError {
         /// Redis' own words.
         message: String,
     },
+    /// Another node of a cluster has the keys, or they are between two nodes.
+    #[error("{command}: {message}; {hint}")]
+    Elsewhere {
+        /// The command that was refused.
+        command: &'static str,
+        /// Redis' own words.
+        message: String,
+        /// What to do about it, or why there is nothing to do.
+        hint: &'static str,
+        /// The rest of a `MOVED`: the slot, and the node that has it.
+        moved: Option<String>,
+    },
+    /// A node takes its cluster for down, and answers of no key.
+    #[error("{command}: {message}")]
+    ClusterDown {
+        /// The command that was refused.
+        command: &'static str,
+        /// Redis' own words.
+        message: String,
+    },
+    /// The keys of a queue are spread over the nodes of a cluster.
+    #[error(
+        "its keys lie in many slots of the cluster, where BullMQ cannot use them; its prefix or its name needs braces, as in {{bull}}"
+    )]
+    Spread,
+    /// No node of a cluster has the slot of the queue.
+    #[error("no node of the cluster has its slot")]
+    Homeless,
     /// Redis answered with something that this command never answers.
     #[error("{command}: an answer of another kind than expected")]
     Unexpected {
@@ -32,7 +60,21 @@ impl ReplyError {
     pub(crate) const fn cause(&self) -> ErrorCause {
         match self {
             Self::Refused { cause, .. } => *cause,
+            Self::Elsewhere { .. } | Self::ClusterDown { .. } | Self::Spread | Self::Homeless => {
+                ErrorCause::Server
+            }
             Self::Unexpected { .. } => ErrorCause::Protocol,
+        }
+    }
+}
+
+impl ReplyError {
+    /// What a node said behind `MOVED`.
+    pub(crate) fn moved(&self) -> Option<&str> {
+        if let Self::Elsewhere { moved, .. } = self {
+            moved.as_deref()
+        } else {
+            None
         }
     }
 }
@@ -46,6 +88,30 @@ pub(super) fn cause_of(error: &ServerError) -> ErrorCause {
             "WRONGTYPE" => ErrorCause::WrongType,
             "NOAUTH" | "WRONGPASS" => ErrorCause::Authentication,
             _ => ErrorCause::Server,
+        },
+    }
+}
+
+fn refusal(command: &'static str, error: &ServerError) -> ReplyError {
+    use ServerErrorKind::{Ask, ClusterDown, CrossSlot, Moved, TryAgain};
+    let message = error.to_string();
+    match error.kind() {
+        Some(CrossSlot) => ReplyError::Spread,
+        Some(ClusterDown) => ReplyError::ClusterDown { command, message },
+        Some(kind @ (Moved | Ask | TryAgain)) => ReplyError::Elsewhere {
+            command,
+            message,
+            hint: if kind == Moved {
+                "a URL redis+cluster:// reads every node of a cluster"
+            } else {
+                "its keys are on their way to another node"
+            },
+            moved: error.details().filter(|_| kind == Moved).map(str::to_owned),
+        },
+        _ => ReplyError::Refused {
+            command,
+            cause: cause_of(error),
+            message,
         },
     }
 }
@@ -73,11 +139,7 @@ impl<'a> Reply<'a> {
     pub(super) fn value(self) -> Result<&'a Value, ReplyError> {
         match self.value {
             None => Err(self.unexpected()),
-            Some(Value::ServerError(error)) => Err(ReplyError::Refused {
-                command: self.command,
-                cause: cause_of(error),
-                message: error.to_string(),
-            }),
+            Some(Value::ServerError(error)) => Err(refusal(self.command, error)),
             Some(value) => Ok(value),
         }
     }

@@ -122,8 +122,8 @@ pub const UP: Metric = Metric {
     unit: Unit::Truth,
     labels: WITH_REDIS,
     help: "Whether this Redis answered this scrape.",
-    source: "`TIME`",
-    cost: "1 command a scrape",
+    source: "`TIME`; of a cluster that of any node",
+    cost: "1 command a scrape and node",
     versions: EVERY,
     absent: "never",
 };
@@ -307,8 +307,8 @@ pub const QUEUE_WORKERS: Metric = Metric {
     unit: Unit::Count,
     labels: label::OF_A_QUEUE,
     help: "Connected workers: Worker objects, several of which may be in one pod.",
-    source: "`CLIENT LIST TYPE normal`, once a scrape: blocking connections by the exact name `<prefix>:<base64 of the queue>`, or the queue's plain name in Python, whose second connection is not counted and whose idle workers connect anew every few seconds and may be missed then. BullMQ 5 and 6 close this connection as soon as a worker begins to drain",
-    cost: "1 command a scrape, O(connections)",
+    source: "`CLIENT LIST TYPE normal`, once a scrape: blocking connections by the exact name `<prefix>:<base64 of the queue>`, or the queue's plain name in Python, whose second connection is not counted and whose idle workers connect anew every few seconds and may be missed then. In a cluster the most that any node sees, as BullMQ counts: a worker that was never idle may be seen by another node than its queue's, and several of them each by another. BullMQ 5 and 6 close this connection as soon as a worker begins to drain",
+    cost: "1 command a scrape and node, O(connections)",
     versions: "Bull, BullMQ, Python",
     absent: "`CLIENT LIST` is denied, or `--collect.workers=false`",
 };
@@ -470,8 +470,8 @@ pub const REDIS_INFO: Metric = Metric {
     unit: Unit::Info,
     labels: WITH_FACTS,
     help: "Facts that decide whether BullMQ is safe there; BullMQ needs the policy noeviction.",
-    source: "`INFO server`, `INFO replication`, `INFO memory`",
-    cost: "3 commands a scrape, O(1)",
+    source: "`INFO server`, `INFO replication`, `INFO memory`; of a cluster those of one node: one with another policy than noeviction if there is any, else that with the first slots",
+    cost: "3 commands a scrape and node, O(1)",
     versions: EVERY,
     absent: "`INFO` is denied, or `bullmq_up` is 0",
 };

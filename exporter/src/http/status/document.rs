@@ -334,23 +334,26 @@ fn candidates((server, standing): (usize, &Standing)) -> impl Iterator<Item = Ca
     let queues = snapshot
         .map(|snapshot| snapshot.queues.as_slice())
         .unwrap_or_default();
-    queues.iter().filter_map(move |(id, reading)| {
-        let read = match reading {
-            QueueReading::Gone => return None,
-            QueueReading::Unread => None,
-            QueueReading::Read(read) => Some(&**read),
-        };
-        let counted = snapshot.and_then(|snapshot| snapshot.workers.as_ref());
-        Some(Candidate {
-            redis: snapshot
-                .map(|snapshot| &*snapshot.redis)
-                .unwrap_or_default(),
-            server,
-            id,
-            read,
-            workers: counted.map(|all| all.get(id).copied().unwrap_or_default()),
+    queues
+        .iter()
+        .enumerate()
+        .filter_map(move |(place, (id, reading))| {
+            let read = match reading {
+                QueueReading::Gone => return None,
+                QueueReading::Unread => None,
+                QueueReading::Read(read) => Some(&**read),
+            };
+            let workers = snapshot.and_then(|snapshot| snapshot.workers.get(place).copied());
+            Some(Candidate {
+                redis: snapshot
+                    .map(|snapshot| &*snapshot.redis)
+                    .unwrap_or_default(),
+                server,
+                id,
+                read,
+                workers: workers.flatten(),
+            })
         })
-    })
 }
 
 impl ServerStatus {
@@ -624,7 +627,7 @@ mod tests {
                 maxmemory_policy: maxmemory_policy.to_owned(),
                 ..RedisFacts::default()
             }),
-            workers: None,
+            workers: Vec::new(),
             events: HashMap::new(),
             queues: vec![(queue, QueueReading::Read(Arc::default()))],
         };

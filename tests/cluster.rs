@@ -1,0 +1,381 @@
+//! Is every queue of a Redis Cluster read from the node that has it, whatever the nodes do?
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use acceptance::{BullMq, Cluster, Exporter, Scrape, Version, wait_until};
+use anyhow::{Context as _, Result, ensure};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Queues by prefix and name, two on each of three nodes that share the slots evenly.
+const QUEUES: [(&str, &str); 6] = [
+    ("{b}", "email"),
+    ("bull", "{f}"),
+    ("{app}", "email"),
+    ("{app}", "sms"),
+    ("bull", "{a}"),
+    ("{e}", "sms"),
+];
+
+fn start(url: &str, interval: &str) -> Result<Exporter> {
+    Exporter::start_with(&[&flags(url)[..], &["--discovery.interval", interval]].concat())
+}
+
+fn flags(url: &str) -> Vec<&str> {
+    let mut flags = vec!["--redis.url", url];
+    for prefix in ["bull", "{app}", "{b}", "{e}"] {
+        flags.extend(["--bullmq.prefix", prefix]);
+    }
+    flags
+}
+
+fn of(scrape: &Scrape, metric: &str, (prefix, name): (&str, &str)) -> Option<f64> {
+    scrape.value(metric, &[("prefix", prefix), ("queue", name)])
+}
+
+fn ready(scrape: &Scrape, queue: (&str, &str)) -> Option<f64> {
+    of(scrape, "bullmq_queue_ready_jobs", queue)
+}
+
+fn until(what: &str, exporter: &Exporter, seen: impl Fn(&Scrape) -> bool) -> Result<Scrape> {
+    let mut last = String::new();
+    let seen = wait_until(what, LIMIT, || {
+        let scrape = exporter.scrape()?;
+        let is_seen = seen(&scrape);
+        last.clone_from(&scrape.text);
+        Ok(is_seen.then_some(scrape))
+    });
+    seen.with_context(|| format!("the last scrape:\n{last}"))
+}
+
+fn all_ready(scrape: &Scrape, jobs: f64) -> bool {
+    QUEUES
+        .iter()
+        .all(|queue| ready(scrape, *queue) == Some(jobs))
+}
+
+/// Adds jobs to every queue.
+fn add(cluster: &Cluster, jobs: usize) -> Result<BullMq> {
+    let mut bullmq = BullMq::start_in(Version::V6, cluster)?;
+    for (prefix, name) in QUEUES {
+        bullmq.run(&format!(
+            "const many = Array.from({{ length: {jobs} }}, () => ({{ name: 'a', data: {{}} }}));
+             await queue('{name}', {{ prefix: '{prefix}' }}).addBulk(many);"
+        ))?;
+    }
+    Ok(bullmq)
+}
+
+/// The index of the node that has a queue.
+fn owner(cluster: &Cluster, (prefix, name): (&str, &str)) -> Result<usize> {
+    let key = format!("{prefix}:{name}:meta");
+    for index in 0..3 {
+        if cluster.node(index)?.run(&["EXISTS", &key]).is_ok() {
+            return Ok(index);
+        }
+    }
+    anyhow::bail!("no node has {key}")
+}
+
+#[test]
+fn queues_on_every_node_are_served_as_bullmq_counts_them() -> Result<()> {
+    for version in [Version::V6] {
+        let ports = Cluster::free_ports(3)?;
+        // Started before there is a cluster.
+        let mut exporter = start(&Cluster::url_of(&ports), "200ms")?;
+        assert_eq!(exporter.scrape()?.value("bullmq_up", &[]), Some(0.0));
+        let mut cluster = Cluster::start_at(&ports)?;
+        let mut bullmq = BullMq::start_in(version, &cluster)?;
+        let mut owners = BTreeSet::new();
+        for (place, (prefix, name)) in QUEUES.into_iter().enumerate() {
+            bullmq.run(&format!(
+                "const q = queue('{name}', {{ prefix: '{prefix}' }});
+                 const many = (length, opts) => q.addBulk(Array.from({{ length }}, () => ({{ name: 'a', data: {{}}, opts }})));
+                 await many(3 + {place}, {{}}); await many(2, {{ priority: 1 }}); await many(4, {{ delay: 3600000 }}); await many(1, {{ delay: 1 }});
+                 kept.stop = [];"
+            ))?;
+            owners.insert(owner(&cluster, (prefix, name))?);
+        }
+        assert_eq!(owners.len(), 3, "the queues lie on all nodes");
+        // One that is idle, and two that are busy, in one queue each.
+        bullmq.run(
+            "await worker('{idle}', async () => {}, { prefix: 'bull' });
+             for (const prefix of ['{app}', '{b}'])
+               await worker('email', () => new Promise(() => {}), { prefix, concurrency: 2 });
+             // A queue without braces cannot be used, and leaves a key.
+             const ghost = queue('ghost'); ghost.on('error', () => {}); await ghost.waitUntilReady(); await sleep(500);",
+        )?;
+        let scrape = until("every queue is served", &exporter, |scrape| {
+            scrape.samples("bullmq_queue_up").count() == QUEUES.len() + 2
+                && of(scrape, "bullmq_queue_workers_idle", ("bull", "{idle}")) == Some(1.0)
+        })?;
+        for queue @ (prefix, name) in QUEUES {
+            let counts = bullmq.run(&format!(
+                "const q = queue('{name}', {{ prefix: '{prefix}' }});
+                 return await q.getJobCounts('waiting', 'active', 'delayed', 'prioritized', 'completed', 'failed', 'paused', 'waiting-children');"
+            ))?;
+            for (state, count) in counts.as_object().context("counts")? {
+                let labels = [
+                    ("prefix", prefix),
+                    ("queue", name),
+                    ("state", state.as_str()),
+                ];
+                let served = scrape.value("bullmq_job_count", &labels);
+                assert_eq!(served, count.as_f64(), "{version:?} {queue:?} {state}");
+            }
+            let workers = if name == "email" { 1.0 } else { 0.0 };
+            let counted = of(&scrape, "bullmq_queue_workers", queue);
+            assert_eq!(counted, Some(workers), "{version:?} {queue:?}");
+        }
+        assert_eq!(
+            of(&scrape, "bullmq_queue_workers", ("bull", "{idle}")),
+            Some(1.0)
+        );
+        assert_eq!(of(&scrape, "bullmq_queue_up", ("bull", "ghost")), Some(0.0));
+        let log = exporter.process().log();
+        let told = log.matches("braces, as in {bull}").count();
+        assert_eq!(told, 1, "said once: {log}");
+        let facts = [("mode", "cluster"), ("role", "primary")];
+        assert_eq!(scrape.value("bullmq_redis_info", &facts), Some(1.0));
+        assert_eq!(scrape.samples("bullmq_redis_info").count(), 1);
+
+        // It is the policy of any node that decides whether jobs are safe.
+        cluster
+            .node(2)?
+            .run(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"])?;
+        let policy = [("maxmemory_policy", "allkeys-lru")];
+        assert_eq!(
+            exporter.scrape()?.value("bullmq_redis_info", &policy),
+            Some(1.0)
+        );
+
+        // A queue that is obliterated vanishes.
+        bullmq.run("await queue('sms', { prefix: '{e}' }).obliterate({ force: true });")?;
+        for node in cluster.nodes() {
+            // What obliterate leaves, as a client would that cleans up.
+            let _ = node.run(&["DEL", "{e}:sms:meta", "{e}:sms:id"]);
+        }
+        until("the queue has vanished", &exporter, |scrape| {
+            of(scrape, "bullmq_queue_up", ("{e}", "sms")).is_none()
+                && !scrape.text.contains("prefix=\"{e}\",queue=\"sms\"")
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_least_user_reads_a_cluster_and_sends_nothing_but_reads_whose_cost_is_constant() -> Result<()>
+{
+    let mut cluster = Cluster::start(3)?;
+    add(&cluster, 50)?;
+    let url = cluster.url();
+    let output = Exporter::run(&[&flags(&url)[..], &["--print-acl"]].concat())?;
+    let command = String::from_utf8(output.stdout)?.replace("CHANGE-THIS-PASSWORD", "word");
+    for node in cluster.nodes() {
+        node.run(&command.split_whitespace().collect::<Vec<_>>())?;
+    }
+    let url = url.replace("://", "://bullmq-exporter:word@");
+    let mut exporter = start(&url, "1h")?;
+    until("every queue is served", &exporter, |scrape| {
+        all_ready(scrape, 50.0)
+    })?;
+    // A URL of one node says what is missing.
+    let one = cluster.node(0)?.url();
+    let output =
+        Exporter::run(&[&flags(&one)[..], &["--bullmq.queue", "email", "--once"]].concat())?;
+    let told = String::from_utf8(output.stderr)?;
+    assert!(told.contains("a URL redis+cluster:// reads"), "{told}");
+    let log = exporter.process().log();
+    assert!(!log.contains("denied") && !log.contains("word@"), "{log}");
+    for node in cluster.nodes() {
+        node.run(&["CONFIG", "RESETSTAT"])?;
+    }
+    for _ in 0..10 {
+        assert!(all_ready(&exporter.scrape()?, 50.0));
+    }
+    let allowed = [
+        "client|list",
+        "exec",
+        "exists",
+        "get",
+        "hmget",
+        "info",
+        "lindex",
+        "llen",
+        "lrange",
+        "multi",
+        "time",
+        "zcard",
+        "zcount",
+    ];
+    for node in cluster.nodes() {
+        for (name, calls) in node.command_calls()? {
+            let ours = name.starts_with("cluster") || name.starts_with("config") || name == "ping";
+            assert!(ours || allowed.contains(&name.as_str()), "{name} was sent");
+            if name == "time" || name == "client|list" {
+                assert_eq!(calls, 10, "{name}, once a scrape");
+            }
+            if name == "multi" {
+                assert_eq!(calls, 20, "two queues a node");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn while_a_slot_moves_a_queue_is_told_whole_or_not_at_all() -> Result<()> {
+    let cluster = Cluster::start(3)?;
+    let queue = ("{app}", "email");
+    add(&cluster, 12)?;
+    let exporter = start(&cluster.url(), "100ms")?;
+    // One that looks for nothing while it scrapes.
+    let mut patient = start(&cluster.url(), "1h")?;
+    for exporter in [&exporter, &patient] {
+        until("every queue is served", exporter, |scrape| {
+            all_ready(scrape, 12.0)
+        })?;
+    }
+    let from = owner(&cluster, queue)?;
+    let to = (from + 1) % 3;
+    let (source, target) = (cluster.node(from)?, cluster.node(to)?);
+    let (source_id, target_id) = (cluster.id(from)?, cluster.id(to)?);
+    let slot = source.run(&["CLUSTER", "KEYSLOT", "{app}"])?;
+    let mut unread = 0;
+    let mut check = |when: &str| -> Result<()> {
+        for exporter in [&exporter, &patient] {
+            let scrape = exporter.scrape()?;
+            assert_eq!(scrape.value("bullmq_up", &[]), Some(1.0), "{when}");
+            for other in QUEUES {
+                let is_up = of(&scrape, "bullmq_queue_up", other);
+                let jobs = ready(&scrape, other);
+                let is_whole = is_up == Some(1.0) && jobs == Some(12.0);
+                let is_unread = is_up == Some(0.0) && jobs.is_none() && other.0 == queue.0;
+                ensure!(
+                    is_whole || is_unread,
+                    "{when} {other:?}: {is_up:?} {jobs:?}\n{}",
+                    scrape.text
+                );
+                unread += u32::from(is_unread);
+            }
+        }
+        Ok(())
+    };
+    target.run(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &source_id])?;
+    source.run(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &target_id])?;
+    check("before the first key has left")?;
+    let keys = source.run(&["CLUSTER", "GETKEYSINSLOT", &slot, "1000"])?;
+    let port = target.port().to_string();
+    let keys: Vec<&str> = keys.lines().collect();
+    ensure!(keys.len() > 24, "{keys:?}");
+    for some in keys.chunks(3) {
+        let migrate = ["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+        source.run(&[&migrate, some].concat())?;
+        check("some keys have left")?;
+    }
+    // The others learn of it later than these two.
+    for node in [target, source] {
+        node.run(&["CLUSTER", "SETSLOT", &slot, "NODE", &target_id])?;
+    }
+    let scrape = patient.scrape()?;
+    assert_eq!(
+        ready(&scrape, queue),
+        Some(12.0),
+        "the word of the node is followed in the same scrape"
+    );
+    assert_eq!(of(&scrape, "bullmq_queue_workers", queue), Some(0.0));
+    for _ in 0..10 {
+        check("the slot has moved")?;
+    }
+    until("every queue is served again", &exporter, |scrape| {
+        all_ready(scrape, 12.0)
+    })?;
+    ensure!(unread > 0, "the move was not seen at all");
+    let log = patient.process().log();
+    ensure!(log.contains("on their way to another node"), "{log}");
+    Ok(())
+}
+
+#[test]
+fn a_dead_node_costs_its_own_queues_only_and_a_failover_is_followed() -> Result<()> {
+    let mut cluster = Cluster::start(3)?;
+    cluster.add_replica_of(1)?;
+    add(&cluster, 5)?;
+    let owners = QUEUES.map(|queue| owner(&cluster, queue).unwrap_or(usize::MAX));
+    // One node is enough to find the others.
+    let seed = Cluster::url_of(&cluster.ports()[1..2]);
+    let mut exporter = start(&seed, "100ms")?;
+    until("every queue is served", &exporter, |scrape| {
+        all_ready(scrape, 5.0)
+    })?;
+    let check = |scrape: &Scrape, dead: &[usize]| -> bool {
+        QUEUES.iter().zip(owners).all(|(queue, owner)| {
+            let expected = if dead.contains(&owner) {
+                (Some(0.0), None)
+            } else {
+                (Some(1.0), Some(5.0))
+            };
+            (of(scrape, "bullmq_queue_up", *queue), ready(scrape, *queue)) == expected
+        }) && scrape.value("bullmq_up", &[]) == Some(1.0)
+    };
+
+    // One that hangs delays the others' truth to the deadline at most, and hides none of it.
+    cluster.node(2)?.hang()?;
+    let began = Instant::now();
+    let scrape = exporter.scrape_with(&[("X-Prometheus-Scrape-Timeout-Seconds", "2")])?;
+    ensure!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
+    ensure!(check(&scrape, &[2]), "{}", scrape.text);
+    cluster.node(2)?.go_on()?;
+    until("it is back", &exporter, |scrape| check(scrape, &[]))?;
+
+    cluster.wait_until_whole()?;
+
+    // Its replica takes over.
+    kill(&mut cluster, 1)?;
+    ensure!(check(&exporter.scrape()?, &[1]));
+    until("the replica is read", &exporter, |scrape| {
+        check(scrape, &[])
+    })?;
+    assert!(cluster.node(3)?.run(&["ROLE"])?.starts_with("master"));
+
+    cluster.wait_until_whole()?;
+    kill(&mut cluster, 0)?;
+    let scrape = exporter.scrape()?;
+    ensure!(check(&scrape, &[0]), "{}", scrape.text);
+    // The searches that come now do not find its queues, and do not forget them.
+    let killed = Instant::now();
+    until("several searches have been made", &exporter, |scrape| {
+        assert!(check(scrape, &[0]), "{}", scrape.text);
+        killed.elapsed() > Duration::from_secs(2)
+    })?;
+    let log = exporter.process().log();
+    let node = format!("127.0.0.1:{}", cluster.node(0)?.port());
+    let told = log.lines().filter(|line| {
+        line.contains("a node of the cluster fails")
+            && line.contains(&node)
+            && line.contains("refused")
+    });
+    assert_eq!(told.count(), 1, "said once: {log}");
+
+    // The last primary alone takes the cluster for down, and refuses.
+    kill(&mut cluster, 2)?;
+    let scrape = until("the last node refuses", &exporter, |scrape| {
+        scrape.value("bullmq_up", &[]) == Some(0.0)
+    })?;
+    assert_eq!(scrape.samples("bullmq_queue_up").count(), 0);
+
+    kill(&mut cluster, 3)?;
+    let scrape = exporter.scrape()?;
+    assert_eq!(scrape.value("bullmq_up", &[]), Some(0.0));
+    assert_eq!(scrape.samples("bullmq_queue_up").count(), 0);
+    Ok(())
+}
+
+fn kill(cluster: &mut Cluster, index: usize) -> Result<()> {
+    cluster.nodes().get_mut(index).context("a node")?.kill()
+}
