@@ -210,6 +210,10 @@ const CASES: [Case; 12] = [
         &[
             ("/spec/minReplicaCount", "0"),
             ("/spec/triggers/1/name", "\"wake\""),
+            (
+                "/spec/fallback",
+                "{\"failureThreshold\": 3, \"replicas\": 1, \"behavior\": \"currentReplicas\"}",
+            ),
             ("/metadata/annotations", "null"),
         ],
     ),
@@ -222,6 +226,7 @@ const CASES: [Case; 12] = [
             ("/spec/cooldownPeriod", "null"),
             ("/spec/pollingInterval", "null"),
             ("/spec/initialCooldownPeriod", "null"),
+            ("/spec/fallback", "null"),
             ("/spec/triggers/1", "null"),
         ],
     ),
@@ -357,6 +362,11 @@ fn what_cannot_be_is_refused_by_the_template_itself_with_the_name_of_the_value()
         (
             "{workers: {steady: {fallbackReplicas: 3}}}",
             "keda.scaling.workers.steady.fallbackReplicas: there is no such value",
+        ),
+        // Its fallback keeps what is there, whatever the number.
+        (
+            "{workers: {sleeper: {fallbackReplicas: 3}}}",
+            "keda.scaling.workers.sleeper.fallbackReplicas: there is no such value",
         ),
         (
             "{enabled: \"false\"}",

@@ -9,8 +9,8 @@ use crate::decimal::Decimal;
 use crate::problem::{Problem, Rule};
 use crate::query::{Demand, Group, Query, Scope};
 use crate::workload::{
-    DEFAULT_KEDA, KUBERNETES_WITH_TOLERANCE, OnMetricsLoss, POLLING_INTERVAL, Policy, Queue,
-    Workload,
+    DEFAULT_KEDA, KEDA_WITH_CLOSED_SCALERS, KUBERNETES_WITH_TOLERANCE, OnMetricsLoss,
+    POLLING_INTERVAL, Policy, Queue, Workload,
 };
 
 /// The window over which the number of active jobs is averaged: 1 m costs 4 to 13% more pods, 10 m gains nothing.
@@ -46,7 +46,7 @@ pub struct Plan<'w> {
     pub scale_down: ScaleDown,
     /// How the worker reaches zero replicas and comes back; none if it never does.
     pub scale_to_zero: Option<ScaleToZero>,
-    /// What KEDA assumes while the metrics are lost; none means that it holds.
+    /// What KEDA assumes while the metrics are lost; none means that it holds by itself.
     pub fallback: Option<Fallback>,
 }
 
@@ -94,13 +94,34 @@ pub struct ScaleToZero {
     pub cooldown: Duration,
 }
 
-/// What KEDA assumes while the metrics are lost: so many replicas, or as many as there are if that is more.
+/// What KEDA assumes while the metrics are lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fallback {
     /// Failures in a row before it is used.
     pub after_failures: u32,
     /// The replicas.
     pub replicas: u32,
+    /// What becomes of those that are there.
+    pub behavior: FallbackBehavior,
+}
+
+/// What a fallback makes of the replicas that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FallbackBehavior {
+    /// They stay as they are. KEDA wakes none to one, whatever the fallback's replicas.
+    Hold,
+    /// They become as many as the fallback's replicas, and never fewer than they are.
+    AtLeast,
+}
+
+impl FallbackBehavior {
+    /// KEDA's name for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hold => "currentReplicas",
+            Self::AtLeast => "currentReplicasIfHigher",
+        }
+    }
 }
 
 /// Decides everything for one worker.
@@ -134,14 +155,29 @@ pub fn plan(workload: &Workload) -> Plan<'_> {
                 cooldown: workload.idle_after,
             },
         ),
-        fallback: match workload.on_metrics_loss {
-            OnMetricsLoss::Hold => None,
-            OnMetricsLoss::Replicas(replicas) => Some(Fallback {
-                after_failures: FAILURES_BEFORE_FALLBACK,
-                replicas,
-            }),
-        },
+        fallback: fallback(workload),
     }
+}
+
+fn fallback(workload: &Workload) -> Option<Fallback> {
+    let (replicas, behavior) = match workload.on_metrics_loss {
+        OnMetricsLoss::Replicas(replicas) => (replicas, FallbackBehavior::AtLeast),
+        // A fallback that has begun is activity at each poll, so that no failure that passes for "no demand" comes at the end of a
+        // cooldown: <https://github.com/kedacore/keda/blob/v2.20.2/pkg/scaling/scale_handler.go>. It begins before the shortest one ends.
+        OnMetricsLoss::Hold
+            if workload.replicas.min() == 0
+                && workload.template.is_none()
+                && workload.keda >= KEDA_WITH_CLOSED_SCALERS =>
+        {
+            (1, FallbackBehavior::Hold)
+        }
+        OnMetricsLoss::Hold => return None,
+    };
+    Some(Fallback {
+        after_failures: FAILURES_BEFORE_FALLBACK,
+        replicas,
+        behavior,
+    })
 }
 
 /// The problem of a plan that asks more than [`LONGEST_QUERY`] lets through.

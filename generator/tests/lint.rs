@@ -300,6 +300,41 @@ fn what_only_looks_wrong_is_not_told() {
     }
 }
 
+#[test]
+fn a_fallback_that_wakes_is_a_warning_unless_its_behavior_says_what_is_meant() {
+    for (behavior, severity, title) in [
+        ("", "warning", "starts 5 replicas"),
+        (", behavior: static", "warning", "starts 5 replicas"),
+        (
+            ", behavior: currentReplicasIfHigher",
+            "info",
+            "starts 5 replicas",
+        ),
+        (", behavior: currentReplicas", "info", "starts one replica"),
+    ] {
+        let text = SCALED_OBJECT.replace(
+            "minReplicaCount: 1\n  maxReplicaCount: 20\n",
+            &format!(
+                "minReplicaCount: 0\n  maxReplicaCount: 20\n  fallback: {{failureThreshold: 3, replicas: 5{behavior}}}\n"
+            ),
+        );
+        let report = linted(&text);
+        let found: Vec<_> = report
+            .problems
+            .iter()
+            .filter(|problem| problem.rule.id() == "fallback/wakes-from-zero")
+            .collect();
+        let [problem] = found.as_slice() else {
+            panic!("{behavior}: {found:?}");
+        };
+        assert_eq!(problem.severity.as_str(), severity, "{behavior}");
+        assert_eq!(
+            problem.title,
+            format!("an outage of Prometheus {title} of a worker that had none")
+        );
+    }
+}
+
 /// What to replace in [`SCALED_OBJECT`], by what, and the rule that this breaks.
 const WRONG: &[(&str, &str, &str)] = &[
     (

@@ -64,7 +64,7 @@ impl ScaledObject {
                     polling_interval: Duration::from_secs(spec.polling_interval),
                     cooldown: Duration::from_secs(spec.cooldown_period),
                     initial_cooldown: Duration::from_secs(spec.initial_cooldown_period),
-                    fallback: None,
+                    fallback: spec.fallback.map(Fallback::of),
                     triggers: vec![keda::Trigger {
                         target,
                         activation: metadata
@@ -109,10 +109,46 @@ struct Spec {
     min_replica_count: u32,
     #[serde(default = "default_max_replica_count")]
     max_replica_count: u32,
+    fallback: Option<Fallback>,
     #[serde(default)]
     advanced: Advanced,
     #[serde(default)]
     triggers: Vec<Trigger>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Fallback {
+    failure_threshold: u32,
+    replicas: u32,
+    #[serde(default)]
+    behavior: FallbackBehavior,
+}
+
+impl Fallback {
+    fn of(self) -> keda::Fallback {
+        use keda::FallbackBehavior as Known;
+        keda::Fallback {
+            failure_threshold: self.failure_threshold,
+            replicas: self.replicas,
+            behavior: match self.behavior {
+                FallbackBehavior::Static => Known::Static,
+                FallbackBehavior::CurrentReplicas => Known::CurrentReplicas,
+                FallbackBehavior::CurrentReplicasIfHigher => Known::CurrentReplicasIfHigher,
+                FallbackBehavior::CurrentReplicasIfLower => Known::CurrentReplicasIfLower,
+            },
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum FallbackBehavior {
+    #[default]
+    Static,
+    CurrentReplicas,
+    CurrentReplicasIfHigher,
+    CurrentReplicasIfLower,
 }
 
 fn default_polling_interval() -> u64 {
@@ -253,6 +289,10 @@ spec:
   initialCooldownPeriod: 120
   minReplicaCount: 0
   maxReplicaCount: 8
+  fallback:
+    failureThreshold: 3
+    replicas: 1
+    behavior: currentReplicas
   advanced:
     horizontalPodAutoscalerConfig:
       behavior:
@@ -298,7 +338,11 @@ mod tests {
                     polling_interval: secs(15),
                     cooldown: secs(120),
                     initial_cooldown: secs(120),
-                    fallback: None,
+                    fallback: Some(keda::Fallback {
+                        failure_threshold: 3,
+                        replicas: 1,
+                        behavior: keda::FallbackBehavior::CurrentReplicas,
+                    }),
                     triggers: vec![keda::Trigger {
                         target,
                         activation: 0.0,

@@ -9,7 +9,7 @@ pub mod keda;
 
 use std::time::Duration;
 
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use hpa::{Behavior, Change, Pods, Policy, Rules, SYNC_PERIOD, Select, TOLERANCE, Target};
 use keda::{Answer, Fallback, FallbackBehavior, Trigger};
 
@@ -79,7 +79,12 @@ impl Config {
                 fallback: plan.fallback.map(|fallback| Fallback {
                     failure_threshold: fallback.after_failures,
                     replicas: fallback.replicas,
-                    behavior: FallbackBehavior::CurrentReplicasIfHigher,
+                    behavior: match fallback.behavior {
+                        plan::FallbackBehavior::Hold => FallbackBehavior::CurrentReplicas,
+                        plan::FallbackBehavior::AtLeast => {
+                            FallbackBehavior::CurrentReplicasIfHigher
+                        }
+                    },
                 }),
                 triggers,
             },

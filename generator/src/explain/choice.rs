@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::short;
-use crate::plan::{Plan, drain_time};
+use crate::plan::{FallbackBehavior, Plan, drain_time};
 use crate::workload::{KEDA_WITH_BEHAVIOR, POLLING_INTERVAL, Policy};
 use bullmq_vocabulary::prometheus_duration;
 
@@ -30,6 +30,7 @@ const SCALER: &str =
     "https://github.com/kedacore/keda/blob/v2.20.2/pkg/scalers/prometheus_scaler.go";
 const EXECUTOR: &str =
     "https://github.com/kedacore/keda/blob/v2.20.2/pkg/scaling/executor/scale_scaledobjects.go";
+const HANDLER: &str = "https://github.com/kedacore/keda/blob/v2.20.2/pkg/scaling/scale_handler.go";
 const FALLBACK: &str = "https://github.com/kedacore/keda/blob/v2.20.2/pkg/fallback/fallback.go";
 const REPLICAS: &str = "https://github.com/kubernetes/kubernetes/blob/v1.35.5/pkg/controller/podautoscaler/replica_calculator.go";
 
@@ -229,6 +230,15 @@ fn of_zero(plan: &Plan<'_>) -> Vec<Choice> {
 fn of_failures(plan: &Plan<'_>) -> Vec<Choice> {
     let fallback = match plan.fallback {
         None => choice("fallback", None, "onMetricsLoss: hold", SPEC),
+        Some(fallback) if fallback.behavior == FallbackBehavior::Hold => choice(
+            "fallback",
+            format!(
+                "those that are there, or 1, after {} failures",
+                fallback.after_failures
+            ),
+            "onMetricsLoss: hold; a fallback counts as activity, so that the cooldown does not end in an outage, where KEDA 2.20 may take a failure for 0",
+            HANDLER,
+        ),
         Some(fallback) => choice(
             "fallback",
             format!(

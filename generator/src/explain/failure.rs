@@ -10,7 +10,7 @@ use super::{counted, short};
 use crate::control_loop::hpa::{Pods, Target};
 use crate::control_loop::keda::Answer;
 use crate::control_loop::{Config, ControlLoop, Observation};
-use crate::plan::Plan;
+use crate::plan::{FallbackBehavior, Plan};
 use crate::workload::Policy;
 
 /// Something that is down.
@@ -174,6 +174,12 @@ impl Worker<'_> {
             }
             .to_owned();
         };
+        if fallback.behavior == FallbackBehavior::Hold {
+            return format!(
+                "KEDA holds: what runs stays. At 0, one replica starts after {}.",
+                counted(fallback.after_failures.saturating_add(1), "failure")
+            );
+        }
         format!(
             "KEDA holds at first. After {} it goes up to {}, and never below what is there.",
             counted(fallback.after_failures.saturating_add(1), "failure"),
@@ -189,6 +195,15 @@ impl Worker<'_> {
                 self.loss()
             );
         }
+        if let Some(fallback) = self.plan.fallback
+            && fallback.behavior == FallbackBehavior::Hold
+        {
+            return format!(
+                "`demand` has no answer. KEDA holds: what runs stays. At 0, `wake` starts one replica as soon as a queue that is seen has \
+                 demand, and the fallback does after {}.",
+                counted(fallback.after_failures.saturating_add(1), "failure")
+            );
+        }
         let demand = match self.plan.fallback {
             None => "What runs stays, and does not go to 0.".to_owned(),
             Some(_) => self.loss(),
@@ -198,8 +213,14 @@ impl Worker<'_> {
         )
     }
 
+    /// Whether a loss asks for replicas beyond those that are there.
+    fn asks_for_more(&self) -> bool {
+        let fallback = self.plan.fallback;
+        fallback.is_some_and(|fallback| fallback.behavior == FallbackBehavior::AtLeast)
+    }
+
     fn operator(&self) -> String {
-        let fallback = if self.plan.fallback.is_some() {
+        let fallback = if self.asks_for_more() {
             " There is no fallback either: it is the operator that counts."
         } else {
             ""
@@ -214,7 +235,7 @@ impl Worker<'_> {
     }
 
     fn metrics_server(&self) -> String {
-        let fallback = if self.plan.fallback.is_some() {
+        let fallback = if self.asks_for_more() {
             " There is no fallback: the HPA cannot hear it."
         } else {
             ""
@@ -240,6 +261,21 @@ impl Worker<'_> {
             }
             return text;
         };
+        if fallback.behavior == FallbackBehavior::Hold {
+            let mut text =
+                "It holds for as long as it lasts: the fallback counts as activity, and the cooldown begins when it ends."
+                    .to_owned();
+            let asleep = outage(self.plan, self.config, 0);
+            if let Some((soonest, latest)) = asleep.first {
+                text = format!(
+                    "{text} At 0 it wakes after {} to {}, and stays at {} until there is an answer.",
+                    short(soonest),
+                    short(latest),
+                    asleep.replicas
+                );
+            }
+            return text;
+        }
         let min = self.plan.workload.replicas.min();
         let running = outage(self.plan, self.config, min.max(1));
         let some = counted(min.max(1), "replica");
@@ -347,10 +383,21 @@ mod tests {
     use crate::control_loop::keda::Operator;
     use crate::explain::tests::worker;
     use crate::plan::plan;
+    use crate::workload::{Version, Workload};
+
+    fn for_keda(minor: u32, fields: &str) -> Workload {
+        Workload {
+            keda: Version::new(2, minor, 0),
+            ..worker(fields)
+        }
+    }
 
     fn effect(fields: &str, what: &str) -> String {
-        let workload = worker(fields);
-        let plan = plan(&workload);
+        effect_of(&worker(fields), what)
+    }
+
+    fn effect_of(workload: &Workload, what: &str) -> String {
+        let plan = plan(workload);
         let failures = failures(&plan, &Config::of(&plan));
         let found = failures.into_iter().find(|failure| failure.what == what);
         found.unwrap().effect
@@ -358,8 +405,11 @@ mod tests {
 
     /// The replicas after half an hour of these answers.
     fn played(fields: &str, from: u32, answers: &[Answer]) -> u32 {
-        let workload = worker(fields);
-        let plan = plan(&workload);
+        played_of(&worker(fields), from, answers)
+    }
+
+    fn played_of(workload: &Workload, from: u32, answers: &[Answer]) -> u32 {
+        let plan = plan(workload);
         assert_eq!(plan.triggers.len(), answers.len());
         let mut control_loop = ControlLoop::new(Config::of(&plan), Duration::ZERO, SYNC_PERIOD);
         (0..1800).fold(from, |replicas, second| {
@@ -376,6 +426,33 @@ mod tests {
     const NONE: &[Answer] = &[Answer::Error];
 
     #[test]
+    fn a_hold_is_a_fallback_only_where_an_outage_could_scale_to_zero() {
+        let at_least = |replicas| Some((replicas, FallbackBehavior::AtLeast));
+        let holds = Some((1, FallbackBehavior::Hold));
+        for (minor, fields, expected) in [
+            (20, "replicas: {min: 0, max: 9}", holds),
+            (21, "replicas: {min: 0, max: 9}", holds),
+            (19, "replicas: {min: 0, max: 9}", None),
+            (20, "replicas: {min: 1, max: 9}", None),
+            (
+                20,
+                "replicas: {min: 0, max: 9}, onMetricsLoss: {replicas: 4}",
+                at_least(4),
+            ),
+            (
+                19,
+                "replicas: {min: 2, max: 9}, onMetricsLoss: {replicas: 4}",
+                at_least(4),
+            ),
+        ] {
+            let workload = for_keda(minor, &format!("queues: [a], {fields}"));
+            let fallback = plan(&workload).fallback;
+            let found = fallback.map(|fallback| (fallback.replicas, fallback.behavior));
+            assert_eq!(found, expected, "{minor} {fields}");
+        }
+    }
+
+    #[test]
     fn without_a_fallback_a_loss_holds_every_number() {
         for (fields, says) in [
             (
@@ -387,13 +464,61 @@ mod tests {
                 "There is no answer. KEDA holds: the replicas stay as they are.",
             ),
         ] {
-            assert_eq!(effect(fields, "Prometheus"), says);
+            let workload = for_keda(19, fields);
+            assert_eq!(effect_of(&workload, "Prometheus"), says);
             for replicas in [0, 2, 7, 20] {
                 if replicas > 0 || says.contains("0 stays 0") {
-                    assert_eq!(played(fields, replicas, NONE), replicas, "{fields}");
+                    assert_eq!(played_of(&workload, replicas, NONE), replicas, "{fields}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_hold_by_fallback_keeps_what_runs_and_starts_one_from_none() {
+        let fields = "queues: [a], replicas: {min: 0, max: 20}";
+        assert_eq!(
+            effect(fields, "Prometheus"),
+            "There is no answer. KEDA holds: what runs stays. At 0, one replica starts after 4 failures."
+        );
+        assert_eq!(
+            effect(fields, "metrics, for long"),
+            "It holds for as long as it lasts: the fallback counts as activity, and the cooldown begins when it ends. At 0 it wakes after 45s to \
+             59s, and stays at 1 until there is an answer."
+        );
+        for (from, end) in [(0, 1), (1, 1), (7, 7), (20, 20)] {
+            assert_eq!(played(fields, from, NONE), end, "from {from}");
+        }
+        assert_eq!(
+            effect(fields, "KEDA's operator"),
+            "The HPA has no metric and holds. Nothing wakes from 0, and nothing goes to 0."
+        );
+    }
+
+    #[test]
+    fn a_hold_by_fallback_begins_before_the_shortest_cooldown_ends() {
+        let workload = worker("queues: [a], replicas: {min: 0, max: 20}, idleAfter: 1m");
+        let plan = plan(&workload);
+        let config = Config::of(&plan);
+        let shortest = config.keda.cooldown;
+        assert_eq!(shortest, Duration::from_mins(1));
+        // The worst case: nothing but the polls counts. A poll that reads closed scalers would be a `Value(0.0)` here.
+        let (_, latest) = outage(&plan, &config, 0).first.unwrap();
+        assert!(latest < shortest, "{latest:?}");
+        let mut operator = Operator::new(&config.keda, Duration::ZERO);
+        let mut poll = |at, answer| {
+            let now = Duration::from_secs(at);
+            operator.poll(&config.keda, now, 7, &[answer]).replicas
+        };
+        assert_eq!(poll(15, Answer::Value(70.0)), 7);
+        for at in (30..3600).step_by(15) {
+            assert_eq!(poll(at, Answer::Error), 7, "{at} s");
+        }
+        // Three in a row are within the cooldown, which began with the last failure, and so is the first answer of none.
+        for at in [3600, 3615, 3630] {
+            assert_eq!(poll(at, Answer::Value(0.0)), 7, "{at} s");
+        }
+        assert_eq!(poll(3660, Answer::Value(0.0)), 0);
     }
 
     #[test]
@@ -435,15 +560,17 @@ mod tests {
 
     #[test]
     fn an_outage_beyond_the_cooldown_ends_with_all_replicas_gone_if_the_first_answer_is_zero() {
-        let fields = "queues: [a], replicas: {min: 0, max: 20}, idleAfter: 3m";
-        let says = effect(fields, "metrics, for long");
+        let workload = for_keda(
+            19,
+            "queues: [a], replicas: {min: 0, max: 20}, idleAfter: 3m",
+        );
+        let says = effect_of(&workload, "metrics, for long");
         assert!(
             says.contains(
                 "If it lasts longer than 3m and the first answer is 0, all replicas go at once"
             ),
             "{says}"
         );
-        let workload = worker(fields);
         let plan = plan(&workload);
         let config = Config::of(&plan);
         for (outage, end) in [(100, 7), (300, 0)] {
@@ -460,22 +587,39 @@ mod tests {
 
     #[test]
     fn one_missing_queue_of_several_keeps_what_runs_and_lets_the_others_wake_one() {
-        let fields = "queues: [a, b], replicas: {min: 0, max: 20}";
-        assert_eq!(
-            effect(fields, "one required queue"),
-            "Renamed, obliterated or never made: `demand` has no answer. What runs stays, and does not go to 0. At 0, `wake` still \
-             starts one replica as soon as a queue that is seen has demand."
-        );
-        let demand = &[Answer::Error, Answer::Value(500.0)];
-        let quiet = &[Answer::Error, Answer::Value(0.0)];
-        for (from, answers, end) in [
-            (0, demand, 1),
-            (1, demand, 1),
-            (7, demand, 7),
-            (0, quiet, 0),
-            (7, quiet, 7),
+        for (keda, says, asleep) in [
+            (
+                19,
+                "What runs stays, and does not go to 0. At 0, `wake` still starts one replica as soon as a queue that is seen has demand.",
+                0,
+            ),
+            (
+                20,
+                "KEDA holds: what runs stays. At 0, `wake` starts one replica as soon as a queue that is seen has demand, and the fallback \
+                 does after 4 failures.",
+                1,
+            ),
         ] {
-            assert_eq!(played(fields, from, answers), end, "{from} {answers:?}");
+            let workload = for_keda(keda, "queues: [a, b], replicas: {min: 0, max: 20}");
+            assert_eq!(
+                effect_of(&workload, "one required queue"),
+                format!("Renamed, obliterated or never made: `demand` has no answer. {says}")
+            );
+            let demand = &[Answer::Error, Answer::Value(500.0)];
+            let quiet = &[Answer::Error, Answer::Value(0.0)];
+            for (from, answers, end) in [
+                (0, demand, 1),
+                (1, demand, 1),
+                (7, demand, 7),
+                (0, quiet, asleep),
+                (7, quiet, 7),
+            ] {
+                assert_eq!(
+                    played_of(&workload, from, answers),
+                    end,
+                    "{from} {answers:?}"
+                );
+            }
         }
         let fields = "queues: [a, b], replicas: {min: 1, max: 20}";
         assert_eq!(

@@ -171,18 +171,28 @@ fn from_zero(
     if bounds.least() != 0 || replicas == 0 || context.options.keda < WAKES {
         return;
     }
-    // Whoever asks for "at least so many" in so many words has thought of it.
-    let asked = text(fallback, &["behavior"]) == Some("currentReplicasIfHigher");
+    let behavior = text(fallback, &["behavior"]);
+    // KEDA wakes to one, and this behavior keeps what is there.
+    let keeps = behavior == Some("currentReplicas");
+    // Whoever asks for "at least so many" or "what is there" in so many words has thought of it.
+    let asked = keeps || behavior == Some("currentReplicasIfHigher");
+    let started = if keeps || replicas == 1 {
+        "one replica".to_owned()
+    } else {
+        format!("{replicas} replicas")
+    };
     problems.push(
         Problem::new(
             Rule::FallbackWakesFromZero,
             node.span,
-            format!("an outage of Prometheus starts {replicas} replicas of a worker that had none"),
+            format!("an outage of Prometheus starts {started} of a worker that had none"),
             "and `minReplicaCount` is 0",
-            if asked {
+            if keeps {
+                "nothing: from KEDA 2.20 on it keeps what runs in an outage longer than the cooldown, and this is the price"
+            } else if asked {
                 "nothing, if that is meant; remove `fallback` to stay at zero until Prometheus is back"
             } else {
-                "remove `fallback` to stay at zero until Prometheus is back; if replicas are meant, say so with `behavior: currentReplicasIfHigher`"
+                "remove `fallback` to stay at zero until Prometheus is back; if replicas are meant, say so with `behavior: currentReplicasIfHigher`, and with `currentReplicas` if what runs is to stay"
             },
         )
         .because("since KEDA 2.19 a trigger in fallback is active (kedacore/keda#7239)")

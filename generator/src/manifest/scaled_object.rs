@@ -71,7 +71,7 @@ pub(super) fn of(plan: &Plan<'_>) -> Value {
         let fallback = json!({
             "failureThreshold": fallback.after_failures,
             "replicas": fallback.replicas,
-            "behavior": "currentReplicasIfHigher",
+            "behavior": fallback.behavior.name(),
         });
         insert(&mut spec, "fallback", fallback);
     }

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use serde_saphyr::{DoubleQuoted, LitString};
 
 use super::{Error, Generated, MARK, Worker, comment, first_line, indented, pretty};
+use crate::plan::FallbackBehavior;
 
 /// A value of the chart that stands for something that the spec says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +112,12 @@ fn for_zero_replicas(path: &[&str]) -> bool {
     )
 }
 
+/// Whether the fallback of a manifest keeps the replicas that are there, so that its own number is none to choose.
+fn holds(manifest: &Value) -> bool {
+    let behavior = manifest.pointer("/spec/fallback/behavior");
+    behavior.and_then(Value::as_str) == Some(FallbackBehavior::Hold.name())
+}
+
 /// Whether KEDA heeds the annotation that pauses: <https://keda.sh/docs/2.20/concepts/scaling-deployments/#pausing-autoscaling>.
 fn can_be_paused(kind: &str) -> bool {
     matches!(kind, "ScaledObject" | "ScaledJob")
@@ -142,6 +149,9 @@ fn chosen(generated: &Generated) -> Result<Vec<Chosen<'_>>, Error> {
             let mut found = Vec::new();
             for manifest in &manifests {
                 collect(manifest, &mut Vec::new(), &mut found);
+            }
+            if manifests.iter().any(holds) {
+                found.retain(|(setting, _)| *setting != Setting::FallbackReplicas);
             }
             let first = |setting| found.iter().find(|(at, _)| *at == setting).cloned();
             let unique = workers
@@ -347,6 +357,7 @@ struct Body<'w> {
     last_condition: Option<String>,
     pausable: bool,
     may_sleep: bool,
+    holds: bool,
     worker: &'w Worker,
 }
 
@@ -360,6 +371,7 @@ impl<'w> Body<'w> {
             // A ScaledJob is always polled, and where nobody set the smallest number a worker always sleeps.
             may_sleep: kind == Some("ScaledObject")
                 && manifest.pointer("/spec/minReplicaCount").is_some(),
+            holds: holds(manifest),
             worker,
         }
     }
@@ -408,7 +420,8 @@ impl<'w> Body<'w> {
         let key = self.yaml(&key)?;
         let key = key.trim_end();
         let head = verbatim(&format!("{margin}{key}:"));
-        if let Some(setting) = Setting::at(path) {
+        let fixed = |setting: &Setting| self.holds && *setting == Setting::FallbackReplicas;
+        if let Some(setting) = Setting::at(path).filter(|setting| !fixed(setting)) {
             // Writing to a String cannot fail.
             let _ = writeln!(self.out, "{head} {}", setting.action());
             return Ok(());
@@ -473,7 +486,8 @@ impl<'w> Body<'w> {
         indent: usize,
         write: impl FnOnce(&mut Self, &mut Vec<&'v str>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        if !self.may_sleep || !for_zero_replicas(path) {
+        let for_zero = for_zero_replicas(path) || (self.holds && *path == ["spec", "fallback"]);
+        if !self.may_sleep || !for_zero {
             return write(self, path);
         }
         let before = std::mem::take(&mut self.out);

@@ -403,7 +403,7 @@ static WORKER_FIELDS: &[FieldShape] = &[
     field(
         "onMetricsLoss",
         Takes::Either(&[Takes::Word("hold"), Takes::Mapping(&ON_METRICS_LOSS)]),
-        "What happens while the metrics are lost. Unless given, hold: the replicas stay as they are.",
+        "What happens while the metrics are lost. Unless given, hold: what runs stays as it is.",
     ),
     field(
         "idleAfter",

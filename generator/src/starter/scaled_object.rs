@@ -14,6 +14,7 @@ use super::text::{head, line, one_line, queue, value};
 use super::{Starter, Wishes};
 use crate::decimal::Decimal;
 use crate::document::{self, Dialect, Kind, Node};
+use crate::plan::FallbackBehavior;
 use crate::problem::{Problem, Rule, Source, Span, in_order};
 use crate::{Error, Input};
 
@@ -573,6 +574,13 @@ impl Reader {
     fn fallback(&mut self, spec: &Node, min: u32, max: u32) -> Option<u32> {
         let fallback = Rc::clone(field(spec, "fallback")?);
         let replicas = self.whole(&fallback, "replicas", 0)?;
+        if text_of(&fallback, "behavior") == Some(FallbackBehavior::Hold.name()) && replicas > 0 {
+            self.note(
+                &fallback,
+                "`fallback` becomes `onMetricsLoss: hold`: what runs stays, and from none one starts",
+            );
+            return None;
+        }
         if (min.max(1)..=max).contains(&replicas) {
             self.note(&fallback, "`fallback` becomes `onMetricsLoss`: up to so many replicas after 3 failures, and never below what is there");
             return Some(replicas);
@@ -846,6 +854,27 @@ workers:
             ]
         );
         generate(input(&starter.text)).unwrap();
+    }
+
+    #[test]
+    fn a_fallback_to_what_is_there_is_a_hold() {
+        let text = object(
+            &redis("a"),
+            "  fallback: {failureThreshold: 3, replicas: 1, behavior: currentReplicas}\n",
+        );
+        let starter = from_scaled_objects(input(&text), &Wishes::default()).unwrap();
+        assert!(
+            !starter.text.contains("onMetricsLoss: {"),
+            "{}",
+            starter.text
+        );
+        let told =
+            "`fallback` becomes `onMetricsLoss: hold`: what runs stays, and from none one starts";
+        assert!(
+            starter.notes.iter().any(|note| note.ends_with(told)),
+            "{:?}",
+            starter.notes
+        );
     }
 
     #[test]

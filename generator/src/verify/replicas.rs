@@ -5,7 +5,7 @@ use crate::control_loop::hpa::{Pods, Target};
 use crate::control_loop::keda::{Answer, reported};
 use crate::control_loop::{Config, jobs};
 use crate::decimal::Decimal;
-use crate::plan::Plan;
+use crate::plan::{FallbackBehavior, Plan};
 
 /// What KEDA would do now.
 pub(super) fn decision(plan: &Plan<'_>, triggers: &[TriggerReport]) -> Decision {
@@ -17,12 +17,14 @@ pub(super) fn decision(plan: &Plan<'_>, triggers: &[TriggerReport]) -> Decision 
     let active = known.iter().any(|(value, _)| *value > 0.0);
     if known.len() < triggers.len() {
         return match plan.fallback {
-            Some(fallback) => Decision::Fallback {
-                replicas: fallback.replicas,
-                after_failures: fallback.after_failures,
-            },
-            None if active => Decision::Wake,
-            None => Decision::Hold,
+            Some(fallback) if fallback.behavior == FallbackBehavior::AtLeast => {
+                Decision::Fallback {
+                    replicas: fallback.replicas,
+                    after_failures: fallback.after_failures,
+                }
+            }
+            Some(_) | None if active => Decision::Wake,
+            Some(_) | None => Decision::Hold,
         };
     }
     let config = Config::of(plan);

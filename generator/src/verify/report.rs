@@ -99,7 +99,7 @@ pub enum Decision {
     Zero,
     /// Nothing changes, but for the first replica, which is woken.
     Wake,
-    /// Nothing changes.
+    /// Nothing changes, but that a fallback starts one replica where there is none.
     Hold,
     /// At least so many, after failures in a row.
     Fallback {

@@ -242,6 +242,12 @@ fn decision(decision: &Decision, plan: &Plan<'_>) -> String {
         Decision::Wake => {
             "holds: KEDA starts the first replica and changes nothing else".to_owned()
         }
+        Decision::Hold if let Some(fallback) = plan.fallback => {
+            format!(
+                "holds: KEDA changes nothing, and at 0 replicas one starts after {} failures",
+                fallback.after_failures.saturating_add(1)
+            )
+        }
         Decision::Hold => {
             "holds: KEDA changes nothing, and at 0 replicas nothing starts".to_owned()
         }

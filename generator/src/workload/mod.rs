@@ -43,6 +43,9 @@ pub const OLDEST_KEDA: Version = Version::new(2, 14, 0);
 pub const KEDA_WITH_BEHAVIOR: Version = Version::new(2, 17, 0);
 /// From this KEDA on labels can be kept from the HPA.
 pub const KEDA_WITH_EXCLUDED_LABELS: Version = Version::new(2, 18, 0);
+/// From this KEDA on a failure may pass for "no demand" while another question of the same ScaledObject fails, and what runs would go at
+/// the end of the cooldown: `ErrCacheClosed` in `getScalerState` of <https://github.com/kedacore/keda/blob/v2.20.2/pkg/scaling/scale_handler.go>.
+pub const KEDA_WITH_CLOSED_SCALERS: Version = Version::new(2, 20, 0);
 /// The oldest Kubernetes that manifests can be for: `autoscaling/v2` is stable from here on.
 pub const OLDEST_KUBERNETES: Version = Version::new(1, 23, 0);
 /// From this Kubernetes on an HPA has a tolerance of its own unless somebody switched it off: `HPAConfigurableTolerance` is beta and on by
