@@ -359,7 +359,8 @@ fn a_chart_that_takes_manifests_renders_what_was_meant_whether_it_renders_templa
                 .unwrap();
             let mut read = by_name(read_as_kubectl(&rendered).unwrap()).unwrap();
             for object in read.values_mut() {
-                let triggers = object["spec"]["triggers"].as_array_mut();
+                let triggers = object.pointer_mut("/spec/triggers");
+                let triggers = triggers.and_then(Value::as_array_mut);
                 for trigger in triggers.into_iter().flatten() {
                     let query = &mut trigger["metadata"]["query"];
                     let text = query.as_str().unwrap();

@@ -221,7 +221,7 @@ fn a_url_that_is_wrong_is_told_without_its_password() -> Result<()> {
         "ann:hunter2@host",
         "redis://ann:hunter2@host/not-a-number",
         "redis+sentinel://ann:hunter2@host:1",
-        "redis+cluster://ann:hunter2@host:1",
+        "redis+cluster://ann:hunter2@host:1/3",
     ] {
         let file = folder.path().join("servers.yaml");
         fs::write(&file, format!("redis: [{{name: main, url: \"{url}\"}}]\n"))?;

@@ -298,7 +298,7 @@ mod tests {
             (1..20_000_u32).prop_map(|n| format!(
                 "{{jobsPerReplica: {}.{:03}}}",
                 n / 1000,
-                n % 1000 + 1
+                n % 1000
             )),
             (1..900_u32).prop_map(|secs| format!("{{startWithin: {secs}s}}")),
         ];

@@ -214,7 +214,7 @@ fn settings(workers: &[Chosen<'_>]) -> Result<String, Error> {
 }
 
 fn quoted(text: &str, what: impl Fn() -> String) -> Result<String, Error> {
-    let yaml = serde_saphyr::to_string(&DoubleQuoted(text)).map_err(|source| Error::Yaml {
+    let yaml = super::yaml_text(&DoubleQuoted(text)).map_err(|source| Error::Yaml {
         what: what(),
         source,
     })?;
@@ -469,7 +469,7 @@ impl<'w> Body<'w> {
     }
 
     fn yaml(&self, value: &impl serde::Serialize) -> Result<String, Error> {
-        serde_saphyr::to_string(value).map_err(|source| Error::Yaml {
+        super::yaml_text(value).map_err(|source| Error::Yaml {
             what: self.what(),
             source,
         })
@@ -526,7 +526,7 @@ fn under(key: &str, text: &str) -> Result<String, Error> {
     let mut out = String::new();
     for (depth, part) in parts.iter().enumerate() {
         // A key such as `on` needs its quotes, and one that needs none has none.
-        let part = serde_saphyr::to_string(part).map_err(|source| Error::Yaml {
+        let part = super::yaml_text(part).map_err(|source| Error::Yaml {
             what: format!("the key `{key}`"),
             source,
         })?;

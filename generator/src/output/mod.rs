@@ -194,7 +194,7 @@ impl Worker {
     }
 
     fn yaml_of(&self, manifest: &Manifest) -> Result<String, Error> {
-        serde_saphyr::to_string(manifest).map_err(|source| Error::Yaml {
+        yaml_text(manifest).map_err(|source| Error::Yaml {
             what: self.what(manifest),
             source,
         })
@@ -314,4 +314,19 @@ fn pretty(value: &impl Serialize, what: &str) -> Result<String, Error> {
     })?;
     text.push('\n');
     Ok(text)
+}
+
+/// A value as YAML. What stands in double quotes and does not print is written by its code, which the serializer leaves to some readers'
+/// grace: YAML's printable characters end before DEL, and begin again behind the controls that follow it.
+/// See <https://yaml.org/spec/1.2.2/#51-character-set>.
+fn yaml_text(value: &impl Serialize) -> Result<String, serde_saphyr::SerializeError> {
+    let text = serde_saphyr::to_string(value)?;
+    if !text.contains(|c| matches!(c, '\u{7f}'..='\u{9f}')) {
+        return Ok(text);
+    }
+    let code = |c: char| match c {
+        '\u{7f}'..='\u{9f}' => format!("\\x{:02X}", u32::from(c)),
+        c => c.to_string(),
+    };
+    Ok(text.chars().map(code).collect())
 }

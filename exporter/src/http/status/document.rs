@@ -708,14 +708,14 @@ mod tests {
         assert_eq!(
             names,
             [
-                "delayed_due_jobs",
-                "demand_ahead_jobs",
-                "demand_jobs",
-                "flavor",
                 "job_count",
-                "paused",
                 "ready_jobs",
-                "version"
+                "delayed_due_jobs",
+                "demand_jobs",
+                "demand_ahead_jobs",
+                "paused",
+                "flavor",
+                "version",
             ]
         );
     }
