@@ -312,21 +312,38 @@ fn pretty(value: &impl Serialize, what: &str) -> Result<String, Error> {
         what: what.to_owned(),
         source,
     })?;
+    // Some readers of YAML read JSON as well, and refuse what does not print; in JSON it stands in texts only.
+    if text.contains(UNPRINTABLE) {
+        let code = |c: char| {
+            if UNPRINTABLE(c) {
+                format!("\\u{:04x}", u32::from(c))
+            } else {
+                c.to_string()
+            }
+        };
+        text = text.chars().map(code).collect();
+    }
     text.push('\n');
     Ok(text)
 }
+
+/// The characters behind ASCII that do not print, which the serializers of YAML and JSON leave as they are.
+const UNPRINTABLE: fn(char) -> bool = |c| matches!(c, '\u{7f}'..='\u{9f}');
 
 /// A value as YAML. What stands in double quotes and does not print is written by its code, which the serializer leaves to some readers'
 /// grace: YAML's printable characters end before DEL, and begin again behind the controls that follow it.
 /// See <https://yaml.org/spec/1.2.2/#51-character-set>.
 fn yaml_text(value: &impl Serialize) -> Result<String, serde_saphyr::SerializeError> {
     let text = serde_saphyr::to_string(value)?;
-    if !text.contains(|c| matches!(c, '\u{7f}'..='\u{9f}')) {
+    if !text.contains(UNPRINTABLE) {
         return Ok(text);
     }
-    let code = |c: char| match c {
-        '\u{7f}'..='\u{9f}' => format!("\\x{:02X}", u32::from(c)),
-        c => c.to_string(),
+    let code = |c: char| {
+        if UNPRINTABLE(c) {
+            format!("\\x{:02X}", u32::from(c))
+        } else {
+            c.to_string()
+        }
     };
     Ok(text.chars().map(code).collect())
 }
