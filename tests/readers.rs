@@ -165,7 +165,7 @@ fn specs(template: &Path) -> Result<String> {
                 .next()
                 .unwrap_or_else(|| format!("w-{index}-{worker}"));
             // Charts that render templates in what they take would render one in an annotation too.
-            let annotation = quoted(&text.replace("{{", "{ {"));
+            let annotation = quoted(&text.replace('{', "{ "));
             let text = quoted(text);
             let _ = writeln!(
                 out,
