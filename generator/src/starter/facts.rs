@@ -7,11 +7,6 @@ use bullmq_vocabulary::{JobState, label, metric};
 
 use crate::exposition::Sample;
 
-/// The time that jobs took, as an exporter that reads events tells it (`--collect.events`): a histogram.
-const PROCESSING_SUM: &str = "bullmq_job_processing_seconds_sum";
-const PROCESSING_COUNT: &str = "bullmq_job_processing_seconds_count";
-const PROCESSING_BUCKET: &str = "bullmq_job_processing_seconds_bucket";
-
 /// The identity of a queue, in the order in which queues are written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
@@ -102,14 +97,14 @@ impl Known {
         } else if name == metric::QUEUE_INFO.name {
             let library = sample.label(label::FLAVOR).to_owned();
             facts.library = Some((library, sample.label(label::VERSION).to_owned()));
-        } else if name == PROCESSING_SUM {
-            facts.processing.0 += known.unwrap_or_default();
-        } else if name == PROCESSING_COUNT {
-            facts.processing.1 += known.unwrap_or_default();
-        } else if name == PROCESSING_BUCKET
-            && let (Ok(bound), Some(count)) = (sample.label("le").parse(), known)
-        {
-            facts.buckets.push((bound, count));
+        } else if let Some(part) = name.strip_prefix(metric::JOB_PROCESSING_SECONDS.name) {
+            // A histogram, where the exporter reads events (`--collect.events`).
+            match (part, sample.label("le").parse(), known) {
+                ("_sum", _, known) => facts.processing.0 += known.unwrap_or_default(),
+                ("_count", _, known) => facts.processing.1 += known.unwrap_or_default(),
+                ("_bucket", Ok(bound), Some(count)) => facts.buckets.push((bound, count)),
+                _ => {}
+            }
         }
     }
 }
