@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
+use bytes::BytesMut;
 use futures_util::future::join_all;
 use sd_notify::NotifyState;
 use tokio::time::Instant;
@@ -31,12 +32,15 @@ use tracing::{info, warn};
 
 use crate::config::{Config, ConfigFile};
 use crate::exposition::Format;
-use crate::http::Site;
+use crate::http::{Scrape, Site};
 use crate::self_metrics::SelfMetrics;
 use crate::servers::Servers;
 
 /// How often the configuration file is looked at for a change.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How many bytes of a scrape are written to standard output at once.
+const WRITTEN_AT_ONCE: usize = 64 * 1024;
 
 fn site(config: Config) -> Result<(Site, Option<ConfigFile>)> {
     let self_metrics = SelfMetrics::new(config.file.is_some())?;
@@ -151,10 +155,15 @@ pub async fn run_once(config: Config, out: &mut impl Write) -> Result<bool> {
         collector.follow_once().await;
     });
     let _ = tokio::time::timeout_at(deadline, join_all(looks)).await;
-    let exposition = site
-        .exposition(Instant::now() + site.scrape_timeout, Format::Text)
+    let Scrape { mut page, all_up } = site
+        .scrape(Instant::now() + site.scrape_timeout, Format::Text)
         .await?;
-    out.write_all(exposition.text.as_bytes())?;
+    let mut chunk = BytesMut::new();
+    while !page.is_done() {
+        chunk.clear();
+        page.fill(&mut chunk, WRITTEN_AT_ONCE);
+        out.write_all(&chunk)?;
+    }
     out.flush()?;
-    Ok(exposition.all_up)
+    Ok(all_up)
 }

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bullmq_exporter::exposition::{self, Format};
+use bullmq_exporter::exposition::{Format, Page};
 use bullmq_exporter::job_events::JobEvents;
 use bullmq_exporter::model::{
     Discovery, Flavor, GroupCounts, GroupStatus, JobCounts, QueueId, QueueReading, QueueSnapshot,
     RateLimit, RedisFacts, Schedulers, Snapshot, Workers,
 };
 use bullmq_vocabulary::JobEvent;
+use bytes::BytesMut;
 use proptest::prelude::*;
 
 fn queue(name: &str) -> QueueId {
@@ -38,13 +39,19 @@ fn text(snapshots: &[&Snapshot]) -> String {
     text_in(Format::Text, snapshots)
 }
 
+/// The page without the end of its format.
 fn text_in(format: Format, snapshots: &[&Snapshot]) -> String {
-    let mut out = String::new();
-    assert!(
-        exposition::write(snapshots, format, &mut out).is_ok(),
-        "a String takes everything"
-    );
-    out
+    let snapshots = snapshots
+        .iter()
+        .map(|snapshot| Arc::new((*snapshot).clone()));
+    let mut page = Page::new(snapshots.collect(), format, String::new());
+    let mut out = BytesMut::new();
+    page.fill(&mut out, usize::MAX);
+    assert!(page.is_done());
+    let text = String::from_utf8_lossy(&out);
+    text.strip_suffix(format.end())
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// The samples without the lines about them.
@@ -333,4 +340,39 @@ fn what_events_told_is_written_as_counters_and_histograms() {
         text.contains("# TYPE bullmq_job_wait_seconds histogram\n"),
         "{text}"
     );
+}
+
+#[test]
+fn a_page_is_the_same_in_chunks_of_any_size() {
+    let told = Arc::new(JobEvents::default());
+    let mut one = snapshot(vec![
+        (queue("email"), QueueReading::Read(Arc::default())),
+        (queue("gone"), QueueReading::Gone),
+        (queue("late"), QueueReading::Unread),
+        (queue("video"), QueueReading::Read(Arc::default())),
+    ]);
+    one.events = [(queue("video"), told)].into();
+    let mut other = snapshot(vec![(queue("email"), QueueReading::Read(Arc::default()))]);
+    other.redis = "other".into();
+    let servers = [Arc::new(one), Arc::new(snapshot(vec![])), Arc::new(other)];
+    for format in [Format::Text, Format::OpenMetrics] {
+        let page = || Page::new(servers.to_vec(), format, "own_total 1\n".to_owned());
+        let mut whole = BytesMut::new();
+        let mut written_at_once = page();
+        written_at_once.fill(&mut whole, usize::MAX);
+        assert!(whole.ends_with(format!("own_total 1\n{}", format.end()).as_bytes()));
+        for enough in [1, 2, 100, 1000, 4096, whole.len(), whole.len() + 1] {
+            let (mut parts, mut page) = (BytesMut::new(), page());
+            while !page.is_done() {
+                let mut chunk = BytesMut::new();
+                page.fill(&mut chunk, enough);
+                assert!(page.is_done() || chunk.len() >= enough);
+                parts.extend_from_slice(&chunk);
+            }
+            assert!(parts == whole, "{format:?} in chunks of {enough} bytes");
+            let length = parts.len();
+            page.fill(&mut parts, usize::MAX);
+            assert_eq!(parts.len(), length, "nothing is written twice");
+        }
+    }
 }

@@ -1,86 +1,205 @@
-//! A response's body in pieces, so that a client that reads slowly is given up.
+//! A response's body in pieces: a page of metrics is written as it is sent, and a client that reads slowly is given up.
 //!
 //! The connection itself gives up a client that takes nothing at all. One that takes a byte now and then is given up here, when the whole
 //! body has taken too long.
 
-use std::convert::Infallible;
-use std::fmt;
 use std::io::{self, Write as _};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::buf::Writer;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::body::{Body, Frame, SizeHint};
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 
-/// The size of a piece. Small enough that the time is looked at often, large enough not to cost more system calls.
-const PIECE: usize = 256 * 1024;
+use crate::exposition::Page;
+
+/// The size of a piece. Small enough that what a slow client waits for is little memory and the time is looked at often, large enough not to
+/// cost more system calls.
+pub(super) const PIECE: usize = 64 * 1024;
+/// How much memory a piece has: more than its size, as it ends with a whole sample. What one queue needs more than this for is made room for.
+const PIECE_MEMORY: usize = PIECE + 8 * 1024;
 /// How long a client may take to read a whole body. Prometheus gives up after its scrape timeout, at most a few minutes.
 const LIMIT: Duration = Duration::from_mins(2);
 /// Below this many bytes compressing costs more than it saves.
 const LEAST_COMPRESSED: usize = 1024;
 
-/// A body that has been made whole and is sent in pieces.
+/// A body that is sent in pieces.
 #[derive(Debug)]
 pub(super) struct Pieces {
-    rest: Bytes,
+    source: Source,
     until: Instant,
 }
 
-impl From<Bytes> for Pieces {
-    fn from(rest: Bytes) -> Self {
+#[derive(Debug)]
+enum Source {
+    /// Made whole.
+    Whole(Bytes),
+    /// Written piece by piece. The memory of a piece is used again when it has been sent.
+    Page { page: Page, piece: BytesMut },
+    /// Compressed piece by piece, by threads that keep nobody waiting.
+    Compressed(JoinHandle<io::Result<Compressing>>),
+    /// Sent.
+    Nothing,
+}
+
+/// A page, written and compressed as far as it has been sent.
+#[derive(Debug)]
+struct Compressing {
+    page: Page,
+    text: BytesMut,
+    encoder: GzEncoder<Writer<BytesMut>>,
+}
+
+impl Compressing {
+    /// Goes on until another piece is full or the page is done.
+    ///
+    /// # Errors
+    /// Never: it writes to memory.
+    fn go_on(mut self) -> io::Result<Self> {
+        loop {
+            self.text.clear();
+            self.page.fill(&mut self.text, PIECE);
+            self.encoder.write_all(&self.text)?;
+            if self.page.is_done() {
+                self.encoder.try_finish()?;
+                return Ok(self);
+            }
+            if self.encoder.get_ref().get_ref().len() >= PIECE {
+                return Ok(self);
+            }
+        }
+    }
+
+    fn piece(&mut self) -> Bytes {
+        self.encoder.get_mut().get_mut().split().freeze()
+    }
+}
+
+impl Pieces {
+    fn new(source: Source) -> Self {
         Self {
-            rest,
+            source,
             until: Instant::now() + LIMIT,
         }
     }
-}
 
-/// The client took too long.
-#[derive(Debug)]
-pub(super) struct TooSlow;
+    /// The rest of a page, behind what stands in the first piece already.
+    pub(super) fn of_page(page: Page, first: BytesMut) -> Self {
+        Self::new(Source::Page { page, piece: first })
+    }
 
-impl fmt::Display for TooSlow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the client reads too slowly")
+    /// The same, compressed.
+    pub(super) fn compressed(page: Page, first: BytesMut) -> Self {
+        let begun = move || {
+            let mut encoder = GzEncoder::new(piece().writer(), Compression::fast());
+            encoder.write_all(&first)?;
+            let text = first;
+            Compressing {
+                page,
+                text,
+                encoder,
+            }
+            .go_on()
+        };
+        Self::new(Source::Compressed(spawn_blocking(begun)))
     }
 }
 
-impl std::error::Error for TooSlow {}
+/// Memory for a piece.
+pub(super) fn piece() -> BytesMut {
+    BytesMut::with_capacity(PIECE_MEMORY)
+}
 
-impl From<Infallible> for TooSlow {
-    fn from(never: Infallible) -> Self {
-        match never {}
+impl<T: Into<Bytes>> From<T> for Pieces {
+    fn from(whole: T) -> Self {
+        Self::new(Source::Whole(whole.into()))
     }
+}
+
+/// Why a body ends before it is whole.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CutOff {
+    /// The client took too long.
+    #[error("the client reads too slowly")]
+    TooSlow,
+    /// It could not be compressed.
+    #[error("compressing failed: {0}")]
+    Compressing(io::Error),
 }
 
 impl Body for Pieces {
     type Data = Bytes;
-    type Error = TooSlow;
+    type Error = CutOff;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, TooSlow>>> {
-        if self.rest.is_empty() {
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+        if self.is_end_stream() {
             return Poll::Ready(None);
         }
         if Instant::now() > self.until {
-            return Poll::Ready(Some(Err(TooSlow)));
+            return Poll::Ready(Some(Err(CutOff::TooSlow)));
         }
-        let length = PIECE.min(self.rest.len());
-        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
+        let piece = match &mut self.source {
+            Source::Nothing => return Poll::Ready(None),
+            Source::Whole(rest) => {
+                let length = PIECE.min(rest.len());
+                rest.split_to(length)
+            }
+            Source::Page { page, piece } => {
+                // The first piece is full already.
+                if piece.is_empty() {
+                    piece.reserve(PIECE_MEMORY);
+                    page.fill(piece, PIECE);
+                }
+                let full = piece.split().freeze();
+                if page.is_done() {
+                    self.source = Source::Nothing;
+                }
+                full
+            }
+            Source::Compressed(work) => {
+                let done = ready!(Pin::new(work).poll(context));
+                let done = done.map_err(io::Error::other).flatten();
+                let mut compressing = match done {
+                    Ok(compressing) => compressing,
+                    Err(error) => {
+                        self.source = Source::Nothing;
+                        return Poll::Ready(Some(Err(CutOff::Compressing(error))));
+                    }
+                };
+                let full = compressing.piece();
+                self.source = if compressing.page.is_done() {
+                    Source::Nothing
+                } else {
+                    Source::Compressed(spawn_blocking(move || compressing.go_on()))
+                };
+                full
+            }
+        };
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty()
+        match &self.source {
+            Source::Whole(rest) => rest.is_empty(),
+            Source::Page { .. } | Source::Compressed(_) => false,
+            Source::Nothing => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.rest.len() as u64)
+        match &self.source {
+            Source::Whole(rest) => SizeHint::with_exact(rest.len() as u64),
+            Source::Page { .. } | Source::Compressed(_) => SizeHint::default(),
+            Source::Nothing => SizeHint::with_exact(0),
+        }
     }
 }
 
@@ -99,11 +218,16 @@ pub(super) fn gzip(text: &[u8]) -> io::Result<Vec<u8>> {
     encoder.write_all(text)?;
     encoder.finish()
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exposition::Format;
+    use crate::model::{QueueId, QueueReading, Snapshot};
+    use flate2::read::GzDecoder;
     use http_body_util::BodyExt as _;
+    use std::collections::{HashMap, HashSet};
+    use std::io::Read as _;
+    use std::sync::Arc;
 
     #[tokio::test]
     async fn a_body_comes_through_whole_whatever_its_size() {
@@ -113,6 +237,69 @@ mod tests {
             assert_eq!(body.size_hint().exact(), Some(size as u64));
             assert_eq!(body.collect().await.unwrap().to_bytes(), whole);
         }
+    }
+
+    /// A page of many queues.
+    fn page() -> Page {
+        let read = |number| {
+            let queue = QueueId {
+                prefix: "bull".into(),
+                name: format!("queue-{number}").into(),
+            };
+            (queue, QueueReading::Read(Arc::default()))
+        };
+        let snapshot = Snapshot {
+            redis: "default".into(),
+            up: true,
+            duration: Duration::ZERO,
+            discovery: None,
+            horizons: Arc::new([]),
+            facts: None,
+            workers: Vec::new(),
+            events: HashMap::new(),
+            queues: (0..1000).map(read).collect(),
+        };
+        Page::new(vec![Arc::new(snapshot)], Format::Text, String::new())
+    }
+
+    /// The first piece, as it is before a body is made of it, and the rest.
+    fn begun() -> (Page, BytesMut) {
+        let (mut page, mut first) = (page(), piece());
+        page.fill(&mut first, PIECE);
+        (page, first)
+    }
+
+    #[tokio::test]
+    async fn a_page_comes_through_whole_in_pieces_compressed_or_not() {
+        let mut whole = BytesMut::new();
+        page().fill(&mut whole, usize::MAX);
+        assert!(whole.len() > 10 * PIECE);
+
+        let (rest, first) = begun();
+        let plain = Pieces::of_page(rest, first);
+        assert_eq!(plain.collect().await.unwrap().to_bytes(), whole);
+
+        let (rest, first) = begun();
+        let compressed = Pieces::compressed(rest, first);
+        let compressed = compressed.collect().await.unwrap().to_bytes();
+        let mut read = Vec::new();
+        GzDecoder::new(&*compressed).read_to_end(&mut read).unwrap();
+        assert!(read == whole);
+    }
+
+    #[tokio::test]
+    async fn the_memory_of_a_piece_is_used_again() {
+        let (rest, first) = begun();
+        let mut body = Pieces::of_page(rest, first);
+        let mut places = HashSet::new();
+        let mut pieces = 0;
+        while let Some(piece) = body.frame().await {
+            let piece = piece.unwrap().into_data().unwrap();
+            places.insert(piece.as_ptr());
+            pieces += 1;
+        }
+        assert!(pieces > 10);
+        assert_eq!(places.len(), 1, "{pieces} pieces");
     }
 
     #[tokio::test(start_paused = true)]

@@ -17,12 +17,12 @@ use hyper::header::{
     HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, VARY, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS,
 };
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::exposition::{self, Format};
+use crate::exposition::{Format, Page};
 use crate::self_metrics::SelfMetrics;
 use crate::servers::Servers;
 use body::Pieces;
@@ -80,20 +80,18 @@ pub struct Paths {
 }
 
 impl Site {
-    /// One exposition, complete by the deadline.
+    /// One scrape, complete by the deadline.
     ///
     /// # Errors
     /// When the exporter's own metrics cannot be gathered.
-    pub async fn exposition(&self, deadline: Instant, format: Format) -> Result<Exposition> {
+    pub async fn scrape(&self, deadline: Instant, format: Format) -> Result<Scrape> {
         let snapshots = self.servers.collect(deadline).await;
-        let mut text = String::new();
-        let snapshots: Vec<_> = snapshots.iter().map(AsRef::as_ref).collect();
-        exposition::write(&snapshots, format, &mut text)?;
-        self.self_metrics.write(format, &mut text)?;
-        text.push_str(format.end());
-        Ok(Exposition {
-            text,
-            all_up: snapshots.iter().all(|snapshot| snapshot.up),
+        let all_up = snapshots.iter().all(|snapshot| snapshot.up);
+        let mut own = String::new();
+        self.self_metrics.write(format, &mut own)?;
+        Ok(Scrape {
+            page: Page::new(snapshots, format, own),
+            all_up,
         })
     }
 
@@ -135,7 +133,7 @@ impl Site {
         }
         let path = request.uri().path().strip_prefix(&*self.paths.prefix);
         match path {
-            Some(path) if path == self.paths.telemetry => self.metrics(request.headers()).await,
+            Some(path) if path == self.paths.telemetry => self.metrics(request).await,
             Some("/") => {
                 let page = self.status().page(request.uri().query());
                 self.answer_status(page, HTML, request.headers()).await
@@ -183,7 +181,7 @@ impl Site {
         headers: &HeaderMap,
     ) -> Response<Pieces> {
         let answer = match made {
-            Ok(Ok(text)) => encode(text, negotiation::takes_gzip(headers)).await,
+            Ok(Ok(text)) => encode(text.into(), negotiation::takes_gzip(headers)).await,
             Ok(Err(problem)) => {
                 return respond(StatusCode::BAD_REQUEST, TEXT, format!("{problem}\n"));
             }
@@ -221,12 +219,18 @@ impl Site {
         response
     }
 
-    async fn metrics(&self, headers: &HeaderMap) -> Response<Pieces> {
+    async fn metrics(&self, request: &Request<Incoming>) -> Response<Pieces> {
+        let headers = request.headers();
         let patience = patience(headers, self.scrape_timeout);
         let format = negotiation::format(headers);
-        let exposition = self.exposition(Instant::now() + patience, format).await;
-        let answer = match exposition {
-            Ok(exposition) => encode(exposition.text, negotiation::takes_gzip(headers)).await,
+        let takes_gzip = negotiation::takes_gzip(headers);
+        let scrape = self.scrape(Instant::now() + patience, format).await;
+        let answer = match scrape {
+            // A client of HTTP/1.0 could not tell an answer that was cut off from a whole one, were its length not said before.
+            Ok(Scrape { page, .. }) if request.version() < Version::HTTP_11 => {
+                write_out(page, takes_gzip, usize::MAX).await
+            }
+            Ok(Scrape { page, .. }) => write_out(page, takes_gzip, body::PIECE).await,
             Err(error) => Err(error),
         };
         let (body, compressed) = match answer {
@@ -252,12 +256,26 @@ impl Site {
     }
 }
 
+/// The body of a page, and whether it is compressed. A page that is no longer than this is made whole, so that its length is known.
+async fn write_out(mut page: Page, takes_gzip: bool, longest: usize) -> Result<(Pieces, bool)> {
+    let mut first = body::piece();
+    page.fill(&mut first, longest);
+    Ok(match (page.is_done(), takes_gzip) {
+        (true, _) => {
+            let (whole, compressed) = encode(first.freeze(), takes_gzip).await?;
+            (whole.into(), compressed)
+        }
+        (false, true) => (Pieces::compressed(page, first), true),
+        (false, false) => (Pieces::of_page(page, first), false),
+    })
+}
+
 /// The body, and whether it is compressed. Compressing has a thread of its own: it would keep others waiting.
-async fn encode(text: String, takes_gzip: bool) -> Result<(Bytes, bool)> {
+async fn encode(text: Bytes, takes_gzip: bool) -> Result<(Bytes, bool)> {
     if !takes_gzip || !body::worth_compressing(text.len()) {
-        return Ok((text.into(), false));
+        return Ok((text, false));
     }
-    let compressed = spawn_blocking(move || body::gzip(text.as_bytes()))
+    let compressed = spawn_blocking(move || body::gzip(&text))
         .await
         .context("compressing")??;
     Ok((compressed.into(), true))
@@ -265,9 +283,9 @@ async fn encode(text: String, takes_gzip: bool) -> Result<(Bytes, bool)> {
 
 /// What a scrape is answered with.
 #[derive(Debug)]
-pub struct Exposition {
-    /// The text.
-    pub text: String,
+pub struct Scrape {
+    /// What is told, not written yet.
+    pub page: Page,
     /// Whether every Redis answered.
     pub all_up: bool,
 }
@@ -275,9 +293,9 @@ pub struct Exposition {
 fn respond(
     status: StatusCode,
     content_type: HeaderValue,
-    body: impl Into<Bytes>,
+    body: impl Into<Pieces>,
 ) -> Response<Pieces> {
-    let mut response = Response::new(Pieces::from(body.into()));
+    let mut response = Response::new(body.into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
