@@ -470,7 +470,7 @@ impl Collector {
                 let end = all.len().min(first + QUEUES_A_BATCH);
                 let batch = all.get(first..end).unwrap_or_default();
                 let indices = indices.get(first..end).unwrap_or_default();
-                let mut answer = read_batch(&mut connection.clone(), batch, question).await?;
+                let mut answer = read_batch(connection, batch, question).await?;
                 let is_down =
                     |(_, problem): &&(_, _)| matches!(problem, ReplyError::ClusterDown { .. });
                 if let Some((_, problem)) = answer.problems.iter().find(is_down) {
@@ -544,14 +544,14 @@ impl Collector {
 
     /// The connection to a node, proved to be alive by the time that it tells.
     async fn first_answer(&self, link: &Link) -> Result<(Connection, Millis), AskError> {
-        let mut connection = link.connection().await?;
+        let connection = link.connection().await?;
         match connection.time().await {
             Ok(now) => return Ok((connection, now)),
             // A connection that was kept since the last scrape may have been cut in the meantime; a new one may serve.
             Err(AskError::Link(_)) => link.discard(),
             Err(refused) => return Err(refused),
         }
-        let mut connection = link.connection().await?;
+        let connection = link.connection().await?;
         let now = connection.time().await?;
         Ok((connection, now))
     }

@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, Value};
 use tokio::sync::Notify;
 
 use super::connect::{LinkError, connect};
+use super::connection::Connection;
 use super::reply::{Reply, ReplyError, number};
 use super::score::Millis;
+use super::wire::Commands;
 use crate::endpoint::Endpoint;
 use crate::model::ErrorCause;
 
@@ -99,9 +99,8 @@ impl Link {
         if let Some(connection) = known {
             return Ok(connection);
         }
-        let made = connect(&self.endpoint).await?;
+        let connection = connect(&self.endpoint).await?;
         self.connections.made.fetch_add(1, Ordering::Relaxed);
-        let connection = Connection(made);
         *self.current() = Some(connection.clone());
         self.connections.another.notify_one();
         Ok(connection)
@@ -113,31 +112,16 @@ impl Link {
     }
 }
 
-/// One connection; clones share it.
-#[derive(Clone, Debug)]
-pub(crate) struct Connection(MultiplexedConnection);
-
 impl Connection {
-    /// Sends commands together and returns the reply to each; a command that Redis refuses has an error as its reply.
-    ///
-    /// # Errors
-    /// When the connection breaks.
-    pub(crate) async fn send(&mut self, pipeline: &Pipeline) -> Result<Vec<Value>, LinkError> {
-        Ok(self
-            .0
-            .send_packed_commands(pipeline, 0, pipeline.len())
-            .await?)
-    }
-
     /// Redis' clock.
     ///
     /// # Errors
     /// When the connection breaks, or Redis refuses.
-    pub(crate) async fn time(&mut self) -> Result<Millis, AskError> {
-        let mut pipeline = Pipeline::new();
-        pipeline.cmd("TIME");
-        let replies = self.send(&pipeline).await?;
-        let texts = Reply::to("TIME", replies.first()).texts()?;
+    pub(crate) async fn time(&self) -> Result<Millis, AskError> {
+        let mut commands = Commands::default();
+        commands.cmd("TIME");
+        let replies = self.ask(commands).await?;
+        let texts = Reply::raw("TIME", replies.get(0)).texts()?;
         let mut numbers = texts.into_iter().map(|text| text.and_then(number::<u64>));
         match (numbers.next().flatten(), numbers.next().flatten()) {
             (Some(seconds), Some(micros)) => Ok(Millis(

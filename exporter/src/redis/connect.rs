@@ -9,11 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, ErrorKind, Pipeline, RedisConnectionInfo, RedisError, ServerErrorKind,
-    Value,
-};
+use redis::{ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -22,7 +18,9 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::connection::Connection;
 use super::reply::Reply;
+use super::wire::Garbage;
 use crate::endpoint::{Address, Endpoint, Login, Password, ReadFrom, Tls, Topology};
 use crate::model::ErrorCause;
 
@@ -31,6 +29,10 @@ use crate::model::ErrorCause;
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one Sentinel may take before the next is asked: two that are gone still leave time for a third.
 const SENTINEL_TIMEOUT: Duration = Duration::from_secs(1);
+/// How the exporter is called in CLIENT LIST, as the library of its connection.
+const LIBRARY: &str = "bullmq-exporter";
+/// What Redis before version 6 says to a user and a password.
+const TOO_MANY_ARGUMENTS: &str = "wrong number of arguments for 'auth' command";
 /// The largest file with a password or a certificate.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
@@ -81,6 +83,23 @@ impl LinkError {
     }
 }
 
+impl From<io::Error> for LinkError {
+    fn from(error: io::Error) -> Self {
+        let message = if error.kind() == io::ErrorKind::UnexpectedEof {
+            "the server closed the connection".to_owned()
+        } else {
+            error.to_string()
+        };
+        Self::new(ErrorCause::Connection, message)
+    }
+}
+
+impl From<Garbage> for LinkError {
+    fn from(garbage: Garbage) -> Self {
+        Self::new(ErrorCause::Protocol, garbage.to_string())
+    }
+}
+
 impl From<RedisError> for LinkError {
     fn from(error: RedisError) -> Self {
         let kind = error.kind();
@@ -101,11 +120,16 @@ impl From<RedisError> for LinkError {
     }
 }
 
+/// What bytes go over.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
 /// Connects and logs in.
 ///
 /// # Errors
 /// When there is no way, or Redis refuses. No message holds a secret.
-pub(super) async fn connect(endpoint: &Endpoint) -> Result<MultiplexedConnection, LinkError> {
+pub(super) async fn connect(endpoint: &Endpoint) -> Result<Connection, LinkError> {
     timeout(CONNECTION_TIMEOUT, connect_now(endpoint))
         .await
         .unwrap_or_else(|_| {
@@ -114,7 +138,7 @@ pub(super) async fn connect(endpoint: &Endpoint) -> Result<MultiplexedConnection
         })
 }
 
-async fn connect_now(endpoint: &Endpoint) -> Result<MultiplexedConnection, LinkError> {
+async fn connect_now(endpoint: &Endpoint) -> Result<Connection, LinkError> {
     let tls = endpoint.tls.as_ref();
     match &endpoint.topology {
         Topology::Single(address) => open(address, tls, &endpoint.login, endpoint.database).await,
@@ -162,7 +186,7 @@ async fn ask_sentinel(
         ReadFrom::Replica => "REPLICAS",
     };
     pipeline.cmd("SENTINEL").arg(command).arg(master);
-    let replies = connection.send_packed_commands(&pipeline, 0, 1).await?;
+    let replies = connection.send(&pipeline).await?;
     let reply = replies.first();
     let found = match read_from {
         ReadFrom::Primary if matches!(reply, Some(Value::Nil)) => None,
@@ -214,13 +238,13 @@ fn healthy_replica(replica: &Value) -> Option<Address> {
 
 /// Refuses a server that is not what the Sentinel said: during a failover the old primary is named for a moment longer.
 async fn check_role(
-    mut connection: MultiplexedConnection,
+    mut connection: Connection,
     address: &Address,
     read_from: ReadFrom,
 ) -> Result<(), LinkError> {
     let mut pipeline = Pipeline::new();
     pipeline.cmd("INFO").arg("replication");
-    let replies = connection.send_packed_commands(&pipeline, 0, 1).await?;
+    let replies = connection.send(&pipeline).await?;
     let info = Reply::to("INFO", replies.first())
         .text()
         .map_err(|error| LinkError::at(address, error))?
@@ -247,14 +271,15 @@ async fn open(
     tls: Option<&Tls>,
     login: &Login,
     database: u32,
-) -> Result<MultiplexedConnection, LinkError> {
-    let mut info = RedisConnectionInfo::default().set_db(i64::from(database));
-    if let Some(user) = &login.user {
-        info = info.set_username(user);
-    }
-    if let Some(password) = password(&login.password)? {
-        info = info.set_password(password);
-    }
+) -> Result<Connection, LinkError> {
+    let password = password(&login.password)?;
+    let user = login.user.as_deref();
+    let connection = Connection::over(stream_to(address, tls).await?);
+    log_in(connection, user, password.as_deref(), database).await
+}
+
+/// The way to a server.
+async fn stream_to(address: &Address, tls: Option<&Tls>) -> Result<Box<dyn Stream>, LinkError> {
     match address {
         Address::Tcp { host, port } => {
             let stream = TcpStream::connect((host.as_str(), *port))
@@ -263,7 +288,7 @@ async fn open(
             // Pipelines are written whole; there is nothing to wait for.
             let _ = stream.set_nodelay(true);
             match tls {
-                None => log_in(&info, stream).await,
+                None => Ok(Box::new(stream)),
                 Some(tls) => {
                     let name = tls.server_name.as_deref().unwrap_or(host);
                     let name = ServerName::try_from(name.to_owned())
@@ -272,7 +297,7 @@ async fn open(
                         .connect(name, stream)
                         .await
                         .map_err(|error| LinkError::at(format!("{address}: TLS"), error))?;
-                    log_in(&info, stream).await
+                    Ok(Box::new(stream))
                 }
             }
         }
@@ -280,21 +305,68 @@ async fn open(
             let stream = UnixStream::connect(path)
                 .await
                 .map_err(|error| LinkError::at(address, error))?;
-            log_in(&info, stream).await
+            Ok(Box::new(stream))
         }
     }
 }
 
+/// Says who asks, and about which database.
 async fn log_in(
-    info: &RedisConnectionInfo,
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-) -> Result<MultiplexedConnection, LinkError> {
-    // Each use sets its own deadline; the library's default of half a second would cut large batches short.
-    let settings = AsyncConnectionConfig::new().set_response_timeout(None);
-    let (connection, driver) =
-        MultiplexedConnection::new_with_config(info, stream, settings).await?;
-    tokio::spawn(driver);
+    mut connection: Connection,
+    user: Option<&str>,
+    password: Option<&str>,
+    database: u32,
+) -> Result<Connection, LinkError> {
+    if let Some(password) = password {
+        let refused = match authenticate(&mut connection, user, password).await? {
+            // Redis before version 6 knows no users.
+            Some(refused) if user.is_some() && refused.contains(TOO_MANY_ARGUMENTS) => {
+                authenticate(&mut connection, None, password).await?
+            }
+            refused => refused,
+        };
+        if let Some(refused) = refused {
+            return Err(LinkError::new(ErrorCause::Authentication, refused));
+        }
+    }
+    let mut pipeline = Pipeline::new();
+    for (attribute, value) in [
+        ("LIB-NAME", LIBRARY),
+        ("LIB-VER", env!("CARGO_PKG_VERSION")),
+    ] {
+        pipeline
+            .cmd("CLIENT")
+            .arg("SETINFO")
+            .arg(attribute)
+            .arg(value);
+    }
+    if database != 0 {
+        pipeline.cmd("SELECT").arg(database);
+    }
+    let replies = connection.send(&pipeline).await?;
+    // What CLIENT SETINFO answers is no matter: it is for people who look at CLIENT LIST, and Redis has it from 7.2 on.
+    if let Some(Value::ServerError(error)) = replies.get(2) {
+        let refused = RedisError::from(error.clone());
+        let LinkError { cause, message } = LinkError::from(refused);
+        let message = format!("the database {database} cannot be used: {message}");
+        return Err(LinkError::new(cause, message));
+    }
     Ok(connection)
+}
+
+/// Logs in, and returns what is refused, if it is. Redis' words name the user, never the password.
+async fn authenticate(
+    connection: &mut Connection,
+    user: Option<&str>,
+    password: &str,
+) -> Result<Option<String>, LinkError> {
+    let mut pipeline = Pipeline::new();
+    pipeline.cmd("AUTH").arg(user).arg(password);
+    let replies = connection.send(&pipeline).await?;
+    Ok(match replies.first() {
+        Some(Value::ServerError(error)) => Some(error.to_string()),
+        _ => None,
+    })
 }
 
 fn password(password: &Password) -> Result<Option<String>, LinkError> {

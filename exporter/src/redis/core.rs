@@ -2,21 +2,20 @@
 //!
 //! A queue's counts are asked inside one MULTI, because a job that a worker takes between `LLEN wait` and `LLEN active` would otherwise
 //! be counted twice or not at all. Where the user may not run MULTI, Redis refuses MULTI and EXEC and answers the commands between
-//! them one by one: the same pipeline serves, and the counts may be off by the few jobs that move in between.
+//! them one by one: the same batch serves, and the counts may be off by the few jobs that move in between.
 //!
 //! What a queue need not have is asked after the transaction, and only whether it is there: what is there is asked for in the next
 //! round trip.
 
-use redis::{Pipeline, Value};
-
 use super::keys::{Keys, META_FIELDS, META_WITNESSES};
-use super::reply::{Reply, ReplyError, number};
+use super::reply::{Reply, ReplyError, Source, number};
 use super::score::Millis;
+use super::wire::{Below, Commands};
 use crate::model::{ErrorCause, Flavor, JobCounts, QueueSnapshot};
 
 /// How many elements of the end from which workers take are looked at for the oldest job. Jobs added last-in-first-out, and jobs
 /// that were taken back from a dead worker, stand at that end in front of older ones.
-const TAIL: usize = 8;
+const TAIL: i64 = 8;
 
 /// The commands between MULTI and EXEC, in the order in which they are sent.
 const TRANSACTION: [&str; 14] = [
@@ -55,33 +54,36 @@ pub(super) struct Core {
 }
 
 /// Asks one queue.
-pub(super) fn ask(pipeline: &mut Pipeline, keys: &Keys, now: Millis) {
-    let tail = -i64::try_from(TAIL).unwrap_or(1);
-    pipeline.cmd("MULTI");
-    pipeline.cmd("LLEN").arg(keys.waiting());
-    pipeline.cmd("LLEN").arg(keys.paused());
-    pipeline.cmd("LLEN").arg(keys.active());
-    pipeline.cmd("ZCARD").arg(keys.prioritized());
-    pipeline.cmd("ZCARD").arg(keys.delayed());
-    pipeline
+pub(super) fn ask(commands: &mut Commands, keys: &Keys, now: Millis) {
+    commands.cmd("MULTI");
+    commands.cmd("LLEN").arg(keys.waiting());
+    commands.cmd("LLEN").arg(keys.paused());
+    commands.cmd("LLEN").arg(keys.active());
+    commands.cmd("ZCARD").arg(keys.prioritized());
+    commands.cmd("ZCARD").arg(keys.delayed());
+    commands
         .cmd("ZCOUNT")
         .arg(keys.delayed())
         .arg("-inf")
-        .arg(format!("({}", now.first_score_not_due()));
-    pipeline.cmd("ZCARD").arg(keys.waiting_children());
-    pipeline.cmd("ZCARD").arg(keys.completed());
-    pipeline.cmd("ZCARD").arg(keys.failed());
-    pipeline.cmd("HMGET").arg(keys.meta()).arg(&META_FIELDS);
-    pipeline.cmd("LRANGE").arg(keys.waiting()).arg(tail).arg(-1);
-    pipeline.cmd("LINDEX").arg(keys.waiting()).arg(0);
-    pipeline.cmd("LINDEX").arg(keys.paused()).arg(0);
-    pipeline.cmd("LINDEX").arg(keys.paused()).arg(-1);
-    pipeline.cmd("EXEC");
-    pipeline.cmd("GET").arg(keys.added());
-    pipeline.cmd("EXISTS").arg(&keys.extras());
-    pipeline
+        .arg(Below(now.first_score_not_due()));
+    commands.cmd("ZCARD").arg(keys.waiting_children());
+    commands.cmd("ZCARD").arg(keys.completed());
+    commands.cmd("ZCARD").arg(keys.failed());
+    commands.cmd("HMGET").arg(keys.meta()).arg(META_FIELDS);
+    commands
+        .cmd("LRANGE")
+        .arg(keys.waiting())
+        .arg(-TAIL)
+        .arg(-1_i64);
+    commands.cmd("LINDEX").arg(keys.waiting()).arg(0_i64);
+    commands.cmd("LINDEX").arg(keys.paused()).arg(0_i64);
+    commands.cmd("LINDEX").arg(keys.paused()).arg(-1_i64);
+    commands.cmd("EXEC");
+    commands.cmd("GET").arg(keys.added());
+    commands.cmd("EXISTS").arg(keys.extras());
+    commands
         .cmd("EXISTS")
-        .arg(&keys.groups().map(|(_, key)| key));
+        .arg(keys.groups().map(|(_, key)| key));
 }
 
 /// Reads the replies to [`ask`]: nothing if the queue does not exist. What is denied without harm to the rest goes to `problems`.
@@ -89,18 +91,18 @@ pub(super) fn ask(pipeline: &mut Pipeline, keys: &Keys, now: Millis) {
 /// # Errors
 /// When a read is refused without which nothing of the queue is known.
 pub(super) fn read(
-    replies: &[Value],
+    replies: &[Source<'_>],
     problems: &mut Vec<ReplyError>,
 ) -> Result<Option<Core>, ReplyError> {
     let transaction = transaction_replies(replies, problems)?;
     let reply = |index: usize| {
-        Reply::to(
+        Reply::of(
             TRANSACTION.get(index).copied().unwrap_or_default(),
-            transaction.get(index),
+            at(&transaction, index),
         )
     };
     let after = |command: &'static str, index: usize| {
-        Reply::to(command, replies.get(TRANSACTION.len() + 2 + index))
+        Reply::of(command, at(replies, TRANSACTION.len() + 2 + index))
     };
     let waiting_length = reply(0).count()?;
     let paused_length = reply(1).count()?;
@@ -168,25 +170,31 @@ pub(super) fn read(
 
 /// The replies inside the transaction, whether it was allowed or not.
 fn transaction_replies<'a>(
-    replies: &'a [Value],
+    replies: &[Source<'a>],
     problems: &mut Vec<ReplyError>,
-) -> Result<&'a [Value], ReplyError> {
-    let queued = replies.get(1..=TRANSACTION.len()).unwrap_or_default();
-    if let Err(problem) = Reply::to("MULTI", replies.first()).value() {
+) -> Result<[Source<'a>; TRANSACTION.len()], ReplyError> {
+    let queued = std::array::from_fn(|index| at(replies, index + 1));
+    if let Err(problem) = Reply::of("MULTI", at(replies, 0)).accepted() {
         problems.push(problem);
         return Ok(queued);
     }
-    match Reply::to("EXEC", replies.get(TRANSACTION.len() + 1)).value() {
-        Ok(Value::Array(values)) => Ok(values),
-        Ok(_) => Err(ReplyError::Unexpected { command: "EXEC" }),
+    match Reply::of("EXEC", at(replies, TRANSACTION.len() + 1)).items() {
+        Ok(mut items) => Ok(std::array::from_fn(|_| {
+            items.next().unwrap_or(Source::Missing)
+        })),
+        Err(odd @ ReplyError::Unexpected { .. }) => Err(odd),
         Err(aborted) => {
             // EXEC only says that a command before it was refused; that command says why.
             let refused = TRANSACTION.iter().zip(queued);
-            let mut reasons = refused
-                .filter_map(|(command, reply)| Reply::to(command, Some(reply)).value().err());
+            let mut reasons =
+                refused.filter_map(|(command, reply)| Reply::of(command, reply).accepted().err());
             Err(reasons.next().unwrap_or(aborted))
         }
     }
+}
+
+fn at<'a>(replies: &[Source<'a>], index: usize) -> Source<'a> {
+    replies.get(index).copied().unwrap_or(Source::Missing)
 }
 
 /// The value, or nothing where the command is denied: that costs only what depends on it.
@@ -224,6 +232,7 @@ pub(super) fn is_marker(element: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use redis::Value;
 
     #[test]
     fn only_a_zero_a_colon_and_digits_are_a_marker() {
@@ -252,7 +261,7 @@ mod tests {
         ];
         for shape in shapes {
             for length in 0..=REPLIES_A_QUEUE + 1 {
-                let replies = vec![shape.clone(); length];
+                let replies = vec![Source::Value(&shape); length];
                 assert!(
                     read(&replies, &mut Vec::new()).is_err(),
                     "{length} x {shape:?}"

@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use redis::{Pipeline, Value};
 use tokio::time::timeout;
 
-use super::client::{AskError, Connection};
+use super::client::AskError;
 use super::connect::LinkError;
+use super::connection::Connection;
 use super::keys::{Keys, META_FIELDS, META_WITNESSES, Witness, witness_pattern};
 use super::reply::{Reply, ReplyError, number};
 use crate::model::{ErrorCause, QueueId};

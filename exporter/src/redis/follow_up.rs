@@ -6,13 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Pipeline, Value};
-
 use super::core::{Core, is_marker};
 use super::job_time::{self, JobTimes};
 use super::keys::Keys;
-use super::reply::{Reply, ReplyError, number};
+use super::reply::{Reply, ReplyError, Source, number};
 use super::score::{self, Millis};
+use super::wire::{Below, Commands};
 use crate::model::{ErrorCause, Flavor, GroupStatus, QueueReading, RateLimit, Schedulers};
 
 /// How many levels of priority are looked at for the oldest job, the most urgent first.
@@ -101,91 +100,94 @@ impl About {
 }
 
 impl Ask {
-    /// Adds the command to a pipeline.
+    /// Adds the command to a batch.
     pub(super) fn send(
         &self,
-        pipeline: &mut Pipeline,
+        commands: &mut Commands,
         keys: &Keys,
         now: Millis,
         horizons: &[Duration],
     ) {
         match &self.about {
             About::BullPause => {
-                pipeline.cmd("EXISTS").arg(keys.bull_pause());
+                commands.cmd("EXISTS").arg(keys.bull_pause());
             }
             About::SoonDue { horizon } => {
                 let horizon = horizons.get(*horizon).copied().unwrap_or_default();
                 let end = now.after(horizon).first_score_not_due();
-                pipeline
+                commands
                     .cmd("ZCOUNT")
                     .arg(keys.delayed())
                     .arg(now.first_score_not_due())
-                    .arg(format!("({end}"));
+                    .arg(Below(end));
             }
             About::FirstDue => {
-                pipeline
+                commands
                     .cmd("ZRANGE")
                     .arg(keys.delayed())
-                    .arg(0)
-                    .arg(0)
+                    .arg(0_i64)
+                    .arg(0_i64)
                     .arg("WITHSCORES");
             }
-            About::Job { id } => job_time::ask(pipeline, keys, id),
+            About::Job { id } => job_time::ask(commands, keys, id),
             About::Parents { ids } => {
-                pipeline.cmd("EXISTS");
+                commands.cmd("EXISTS");
                 for id in ids {
-                    pipeline.arg(keys.job_processed(id));
+                    commands.arg(keys.job_processed(id));
                 }
             }
             About::Priority { from, .. } => {
-                pipeline
+                commands
                     .cmd("ZRANGEBYSCORE")
                     .arg(keys.prioritized())
                     .arg(*from)
                     .arg("+inf")
                     .arg("WITHSCORES")
                     .arg("LIMIT")
-                    .arg(0)
-                    .arg(1);
+                    .arg(0_i64)
+                    .arg(1_i64);
             }
             About::LongestActive | About::StillActive { .. } => {
-                pipeline.cmd("LRANGE").arg(keys.active()).arg(-2).arg(-1);
+                commands
+                    .cmd("LRANGE")
+                    .arg(keys.active())
+                    .arg(-2_i64)
+                    .arg(-1_i64);
             }
             About::TakenAt { id } => {
-                pipeline.cmd("HGET").arg(keys.job(id)).arg("processedOn");
+                commands.cmd("HGET").arg(keys.job(id)).arg("processedOn");
             }
             About::Lock { id } => {
-                pipeline.cmd("EXISTS").arg(keys.job_lock(id));
+                commands.cmd("EXISTS").arg(keys.job_lock(id));
             }
             About::LimiterCount => {
-                pipeline.cmd("GET").arg(keys.limiter());
+                commands.cmd("GET").arg(keys.limiter());
             }
             About::LimiterWindow => {
-                pipeline.cmd("PTTL").arg(keys.limiter());
+                commands.cmd("PTTL").arg(keys.limiter());
             }
             About::Schedulers => {
-                pipeline.cmd("ZCARD").arg(keys.schedulers());
+                commands.cmd("ZCARD").arg(keys.schedulers());
             }
             About::SchedulersOverdue => {
-                let past = format!("({}", now.0);
-                pipeline
+                commands
                     .cmd("ZCOUNT")
                     .arg(keys.schedulers())
                     .arg("-inf")
-                    .arg(past);
+                    .arg(Below(now.0));
             }
             About::Completed => {
-                pipeline
+                commands
                     .cmd("HGET")
                     .arg(keys.metrics_completed())
                     .arg("count");
             }
             About::Failed => {
-                pipeline.cmd("HGET").arg(keys.metrics_failed()).arg("count");
+                commands.cmd("HGET").arg(keys.metrics_failed()).arg("count");
             }
             About::Groups { status } => {
                 for (_, key) in keys.groups().into_iter().filter(|(of, _)| of == status) {
-                    pipeline.cmd("ZCARD").arg(key);
+                    commands.cmd("ZCARD").arg(key);
                 }
             }
         }
@@ -224,7 +226,7 @@ pub(super) struct Pending {
 
 impl Pending {
     /// Begins with the replies of the first round trip.
-    pub(super) fn new(replies: &[Value]) -> Self {
+    pub(super) fn new(replies: &[Source<'_>]) -> Self {
         let mut problems = Vec::new();
         let core = super::core::read(replies, &mut problems).unwrap_or_else(|problem| {
             problems.push(problem);
@@ -300,11 +302,11 @@ impl Pending {
     }
 
     /// Takes the answer to a question and returns the questions that follow from it.
-    pub(super) fn take(&mut self, ask: Ask, reply: Option<&Value>) -> Vec<Ask> {
+    pub(super) fn take(&mut self, ask: Ask, reply: Source<'_>) -> Vec<Ask> {
         let Ask { queue, about } = ask;
         let (tells_the_age, tells_the_pause) =
             (about.tells_the_age(), matches!(about, About::BullPause));
-        let reply = Reply::to(about.command(), reply);
+        let reply = Reply::of(about.command(), reply);
         match self.try_take(about, reply) {
             Ok(more) => more.into_iter().map(|about| Ask { queue, about }).collect(),
             Err(problem) => {
@@ -511,6 +513,7 @@ fn limit_of(count: Option<u64>, window: Duration, most: Option<u64>) -> RateLimi
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use redis::Value;
 
     #[test]
     fn a_rate_limit_is_told_only_where_redis_knows_it() {
@@ -605,9 +608,10 @@ mod tests {
                 *exec = Value::Array(transaction);
             }
             for replies in [replies, whole] {
+                let replies: Vec<_> = replies.iter().map(Source::Value).collect();
                 let mut pending = Pending::new(&replies);
                 let mut asks = pending.first_asks(0, 4);
-                let mut answers = later.iter().cycle();
+                let mut answers = later.iter().map(Source::Value).cycle();
                 let mut asked = 0;
                 while !asks.is_empty() {
                     asked += asks.len();
@@ -615,7 +619,7 @@ mod tests {
                     prop_assert!(asked < 200, "{asked}");
                     asks = asks
                         .into_iter()
-                        .flat_map(|ask| pending.take(ask, answers.next()))
+                        .flat_map(|ask| pending.take(ask, answers.next().unwrap_or(Source::Missing)))
                         .collect();
                 }
                 let unknown = pending.unknown_ages(Millis(now));

@@ -10,12 +10,12 @@
 //! What these rules cannot explain is unknown here: a failed job that was retried by hand (its `processedOn` is deleted), or a delayed
 //! job that was promoted by hand (it would be ready in the future). For those the exporter counts from when it first saw them.
 
-use redis::Pipeline;
 use serde::Deserialize;
 
 use super::keys::Keys;
 use super::reply::{Reply, ReplyError, number};
 use super::score::Millis;
+use super::wire::Commands;
 
 const FIELDS: [&str; 5] = ["timestamp", "processedOn", "opts", "ats", "attemptsMade"];
 
@@ -38,8 +38,8 @@ struct Options {
 }
 
 /// Asks for the times of a job; never for its data.
-pub(super) fn ask(pipeline: &mut Pipeline, keys: &Keys, id: &[u8]) {
-    pipeline.cmd("HMGET").arg(keys.job(id)).arg(&FIELDS);
+pub(super) fn ask(commands: &mut Commands, keys: &Keys, id: &[u8]) {
+    commands.cmd("HMGET").arg(keys.job(id)).arg(FIELDS);
 }
 
 /// Reads the answer to [`ask`]: nothing if the job is gone.

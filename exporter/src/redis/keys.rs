@@ -2,6 +2,11 @@
 //!
 //! Source: <https://github.com/taskforcesh/bullmq/blob/v6.7.0/src/classes/queue-keys.ts>.
 
+use std::sync::Arc;
+
+use redis::{RedisWrite, ToRedisArgs};
+
+use super::wire::{Argument, Commands};
 use crate::model::{GroupStatus, QueueId};
 
 /// The fields of `meta` that are read, in this order. The first three tell that BullMQ wrote the hash: `opts.maxLenEvents` is
@@ -23,6 +28,39 @@ const META: &str = "meta";
 /// The ending of the key that witnesses a queue of Bull, and that a queue of BullMQ has as well.
 const ADDED: &str = "id";
 
+/// A key, in the pieces of which it is made: they are put together only where they are sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key<'a> {
+    base: &'a str,
+    /// The id of a job, or nothing. It is bytes to Redis, and so it is here.
+    id: &'a [u8],
+    ending: &'static str,
+}
+
+impl Key<'_> {
+    const fn pieces(&self) -> [&[u8]; 3] {
+        [self.base.as_bytes(), self.id, self.ending.as_bytes()]
+    }
+}
+
+impl Argument for Key<'_> {
+    fn give(&self, commands: &mut Commands) {
+        commands.pieces(&self.pieces());
+    }
+}
+
+impl ToRedisArgs for Key<'_> {
+    fn write_redis_args<W: RedisWrite + ?Sized>(&self, out: &mut W) {
+        out.write_arg(&self.pieces().concat());
+    }
+}
+
+impl From<Key<'_>> for Arc<str> {
+    fn from(key: Key<'_>) -> Self {
+        String::from_utf8_lossy(&key.pieces().concat()).into()
+    }
+}
+
 /// The keys of one queue.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
@@ -42,78 +80,86 @@ impl Keys {
         &self.base
     }
 
-    fn with(&self, ending: &str) -> String {
-        [self.base.as_str(), ending].concat()
+    const fn with(&self, ending: &'static str) -> Key<'_> {
+        self.of_job(&[], ending)
     }
 
-    pub(super) fn waiting(&self) -> String {
+    const fn of_job<'a>(&'a self, id: &'a [u8], ending: &'static str) -> Key<'a> {
+        Key {
+            base: self.base.as_str(),
+            id,
+            ending,
+        }
+    }
+
+    pub(super) const fn waiting(&self) -> Key<'_> {
         self.with("wait")
     }
 
-    pub(super) fn paused(&self) -> String {
+    pub(super) const fn paused(&self) -> Key<'_> {
         self.with("paused")
     }
 
     /// The key that is there while a queue of Bull is paused.
-    pub(super) fn bull_pause(&self) -> String {
+    pub(super) const fn bull_pause(&self) -> Key<'_> {
         self.with("meta-paused")
     }
 
-    pub(super) fn active(&self) -> String {
+    pub(super) const fn active(&self) -> Key<'_> {
         self.with("active")
     }
 
-    pub(super) fn prioritized(&self) -> String {
+    pub(super) const fn prioritized(&self) -> Key<'_> {
         self.with("prioritized")
     }
 
-    pub(super) fn delayed(&self) -> String {
+    pub(super) const fn delayed(&self) -> Key<'_> {
         self.with("delayed")
     }
 
-    pub(super) fn waiting_children(&self) -> String {
+    pub(super) const fn waiting_children(&self) -> Key<'_> {
         self.with("waiting-children")
     }
 
-    pub(super) fn completed(&self) -> String {
+    pub(super) const fn completed(&self) -> Key<'_> {
         self.with("completed")
     }
 
-    pub(super) fn failed(&self) -> String {
+    pub(super) const fn failed(&self) -> Key<'_> {
         self.with("failed")
     }
 
-    pub(super) fn meta(&self) -> String {
+    pub(super) const fn meta(&self) -> Key<'_> {
         self.with(META)
     }
 
-    pub(super) fn added(&self) -> String {
+    pub(super) const fn added(&self) -> Key<'_> {
         self.with(ADDED)
     }
 
-    pub(super) fn limiter(&self) -> String {
+    pub(super) const fn limiter(&self) -> Key<'_> {
         self.with("limiter")
     }
 
-    pub(super) fn schedulers(&self) -> String {
+    pub(super) const fn schedulers(&self) -> Key<'_> {
         self.with("repeat")
     }
 
     /// The stream of what happens to the queue and its jobs, which Bull does not have.
-    pub(super) fn events(&self) -> String {
+    pub(super) const fn events(&self) -> Key<'_> {
         self.with("events")
     }
 
-    pub(super) fn metrics_completed(&self) -> String {
+    pub(super) const fn metrics_completed(&self) -> Key<'_> {
         self.with("metrics:completed")
     }
 
-    pub(super) fn metrics_failed(&self) -> String {
+    pub(super) const fn metrics_failed(&self) -> Key<'_> {
         self.with("metrics:failed")
     }
 
     /// What a queue need not have.
-    pub(super) fn extras(&self) -> [String; 4] {
+    pub(super) const fn extras(&self) -> [Key<'_>; 4] {
         [
             self.limiter(),
             self.schedulers(),
@@ -125,7 +171,7 @@ impl Keys {
     /// The groups of BullMQ Pro. A group stands in exactly one of these sets; its jobs stand in none of the queue's lists.
     ///
     /// As third-party readers of BullMQ Pro 7.48 have them; its source is not public, and this was not run against it.
-    pub(super) fn groups(&self) -> [(GroupStatus, String); 4] {
+    pub(super) const fn groups(&self) -> [(GroupStatus, Key<'_>); 4] {
         [
             (GroupStatus::Waiting, self.with("groups")),
             (GroupStatus::Limited, self.with("groups:limit")),
@@ -135,7 +181,7 @@ impl Keys {
     }
 
     /// The lists and sets in which the jobs of a queue stand; of a queue that has jobs, at least one exists.
-    pub(super) fn states(&self) -> [String; 6] {
+    pub(super) const fn states(&self) -> [Key<'_>; 6] {
         [
             self.waiting(),
             self.paused(),
@@ -147,18 +193,18 @@ impl Keys {
     }
 
     /// The lock that a worker keeps alive as long as it works on a job.
-    pub(super) fn job_lock(&self, id: &[u8]) -> Vec<u8> {
-        [self.base.as_bytes(), id, b":lock"].concat()
+    pub(super) const fn job_lock<'a>(&'a self, id: &'a [u8]) -> Key<'a> {
+        self.of_job(id, ":lock")
     }
 
     /// What the children of a flow have returned to their parent.
-    pub(super) fn job_processed(&self, id: &[u8]) -> Vec<u8> {
-        [self.base.as_bytes(), id, b":processed"].concat()
+    pub(super) const fn job_processed<'a>(&'a self, id: &'a [u8]) -> Key<'a> {
+        self.of_job(id, ":processed")
     }
 
-    /// The hash of a job. Its id is bytes to Redis, and so it is here.
-    pub(super) fn job(&self, id: &[u8]) -> Vec<u8> {
-        [self.base.as_bytes(), id].concat()
+    /// The hash of a job.
+    pub(super) const fn job<'a>(&'a self, id: &'a [u8]) -> Key<'a> {
+        self.of_job(id, "")
     }
 }
 
@@ -250,7 +296,7 @@ mod tests {
             any in "\\PC{0,60}",
         ) {
             let keys = Keys::of(&QueueId { prefix: prefix.as_str().into(), name: name.as_str().into() });
-            let (meta, added) = (keys.meta(), keys.added());
+            let (meta, added): (Arc<str>, Arc<str>) = (keys.meta().into(), keys.added().into());
             prop_assert_eq!(Witness::of(&meta, &prefix), Some(Witness::Meta(&name)));
             prop_assert_eq!(Witness::of(&added, &prefix), Some(Witness::Added(&name)));
             let _ = Witness::of(&any, &prefix);

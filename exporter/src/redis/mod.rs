@@ -21,6 +21,7 @@
 mod acl;
 mod client;
 mod connect;
+mod connection;
 mod core;
 mod discovery;
 mod events;
@@ -34,10 +35,12 @@ mod reply;
 mod score;
 mod server;
 mod slots;
+mod wire;
 
 pub(crate) use acl::{Use, set_user};
-pub(crate) use client::{AskError, Connection, Link};
+pub(crate) use client::{AskError, Link};
 pub(crate) use connect::LinkError;
+pub(crate) use connection::Connection;
 pub(crate) use discovery::{Found, discover, gone};
 pub(crate) use events::{Board, EventStreams, Pass, SERVED_FOR};
 pub(crate) use first_seen::FirstSeen;

@@ -6,18 +6,21 @@
 
 use std::time::Duration;
 
-use redis::Pipeline;
 use tokio::time::Instant;
 
-use super::client::Connection;
 use super::connect::LinkError;
+use super::connection::Connection;
 use super::core::{self, REPLIES_A_QUEUE};
 use super::first_seen::FirstSeen;
 use super::follow_up::{Ask, Pending};
 use super::keys::Keys;
-use super::reply::ReplyError;
+use super::reply::{ReplyError, Source};
 use super::score::Millis;
+use super::wire::{Commands, Replies};
 use crate::model::{QueueId, QueueReading};
+
+/// About how many bytes a command of the first round trip has beside the beginning of its key.
+const BYTES_A_COMMAND: usize = 48;
 
 /// What a batch is read with.
 #[derive(Debug)]
@@ -44,7 +47,7 @@ pub(crate) struct Answer {
 /// # Errors
 /// When the connection breaks. A queue that cannot be read is no error: its reading says so.
 pub(crate) async fn read_batch(
-    connection: &mut Connection,
+    connection: &Connection,
     queues: &[QueueId],
     question: &Question<'_>,
 ) -> Result<Answer, LinkError> {
@@ -53,34 +56,31 @@ pub(crate) async fn read_batch(
         horizons,
         first_seen,
     } = *question;
-    let mut pipeline = Pipeline::with_capacity(queues.len() * REPLIES_A_QUEUE);
     let keys: Vec<Keys> = queues.iter().map(Keys::of).collect();
+    let room = keys.iter().map(|keys| keys.base().len() + BYTES_A_COMMAND);
+    let mut commands = Commands::with_capacity(room.sum::<usize>() * REPLIES_A_QUEUE);
     for keys in &keys {
-        core::ask(&mut pipeline, keys, now);
+        core::ask(&mut commands, keys, now);
     }
-    let replies = connection.send(&pipeline).await?;
-    let mut chunks = replies.chunks(REPLIES_A_QUEUE);
-    let mut pending: Vec<Pending> = queues
-        .iter()
-        .map(|_| Pending::new(chunks.next().unwrap_or_default()))
-        .collect();
+    let replies = connection.ask(commands).await?;
+    let mut pending = begin(queues.len(), &replies);
 
     let begun = pending.iter().enumerate();
     let mut asks: Vec<Ask> = begun
         .flat_map(|(queue, pending)| pending.first_asks(queue, horizons.len()))
         .collect();
     while !asks.is_empty() {
-        pipeline.clear();
+        let mut commands = Commands::default();
         for ask in &asks {
             if let Some(keys) = keys.get(ask.queue) {
-                ask.send(&mut pipeline, keys, now, horizons);
+                ask.send(&mut commands, keys, now, horizons);
             }
         }
-        let replies = connection.send(&pipeline).await?;
+        let replies = connection.ask(commands).await?;
         let mut more = Vec::new();
         for (index, ask) in asks.into_iter().enumerate() {
             if let Some(pending) = pending.get_mut(ask.queue) {
-                more.extend(pending.take(ask, replies.get(index)));
+                more.extend(pending.take(ask, replies.get(index).into()));
             }
         }
         asks = more;
@@ -100,4 +100,12 @@ pub(crate) async fn read_batch(
             .extend(problems.into_iter().map(|problem| (index, problem)));
     }
     Ok(answer)
+}
+
+/// Takes the replies of the first round trip, queue by queue.
+fn begin(queues: usize, replies: &Replies) -> Vec<Pending> {
+    let all: Vec<Source<'_>> = replies.iter().map(Source::Raw).collect();
+    let mut chunks = all.chunks(REPLIES_A_QUEUE);
+    let of_queue = |_| Pending::new(chunks.next().unwrap_or_default());
+    (0..queues).map(of_queue).collect()
 }

@@ -2,8 +2,9 @@
 
 use std::str::FromStr;
 
-use redis::{ServerError, ServerErrorKind, Value};
+use redis::{ServerError, ServerErrorKind, Value, parse_redis_value};
 
+use super::wire::{Elements, Raw, Shape};
 use crate::model::ErrorCause;
 
 /// Why a reply could not be used.
@@ -116,17 +117,72 @@ fn refusal(command: &'static str, error: &ServerError) -> ReplyError {
     }
 }
 
+/// A value, however it was read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Source<'a> {
+    /// None came.
+    Missing,
+    /// As it came.
+    Raw(Raw<'a>),
+    /// As the `redis` crate has it.
+    Value(&'a Value),
+}
+
+impl<'a> From<Option<Raw<'a>>> for Source<'a> {
+    fn from(raw: Option<Raw<'a>>) -> Self {
+        raw.map_or(Self::Missing, Self::Raw)
+    }
+}
+
+/// The elements of an array, however it was read.
+#[derive(Clone, Debug)]
+pub(super) enum Items<'a> {
+    /// As they came.
+    Raw(Elements<'a>),
+    /// As the `redis` crate has them.
+    Values(std::slice::Iter<'a, Value>),
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = Source<'a>;
+
+    fn next(&mut self) -> Option<Source<'a>> {
+        match self {
+            Self::Raw(elements) => elements.next().map(Source::Raw),
+            Self::Values(values) => values.next().map(Source::Value),
+        }
+    }
+}
+
+/// What an answer is, unless it is a refusal.
+enum Answer<'a> {
+    Nil,
+    Integer(i64),
+    Text(&'a [u8]),
+    Array(Items<'a>),
+}
+
 /// A reply together with the command that it answers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reply<'a> {
     command: &'static str,
-    value: Option<&'a Value>,
+    source: Source<'a>,
 }
 
 impl<'a> Reply<'a> {
     /// The reply to `command`; a missing one is an unexpected one.
-    pub(super) const fn to(command: &'static str, value: Option<&'a Value>) -> Self {
-        Self { command, value }
+    pub(super) fn to(command: &'static str, value: Option<&'a Value>) -> Self {
+        Self::of(command, value.map_or(Source::Missing, Source::Value))
+    }
+
+    /// The same, as it came.
+    pub(super) fn raw(command: &'static str, raw: Option<Raw<'a>>) -> Self {
+        Self::of(command, raw.into())
+    }
+
+    /// The same, however it was read.
+    pub(super) const fn of(command: &'static str, source: Source<'a>) -> Self {
+        Self { command, source }
     }
 
     const fn unexpected(self) -> ReplyError {
@@ -136,44 +192,82 @@ impl<'a> Reply<'a> {
     }
 
     /// The value, unless it is an error.
+    fn answer(self) -> Result<Answer<'a>, ReplyError> {
+        let answer = match self.source {
+            Source::Raw(raw) => match raw.shape() {
+                Some(Shape::Error(error)) => match parse_redis_value(error) {
+                    Ok(Value::ServerError(error)) => return Err(refusal(self.command, &error)),
+                    _ => None,
+                },
+                Some(Shape::Nil) => Some(Answer::Nil),
+                Some(Shape::Integer(number)) => Some(Answer::Integer(number)),
+                Some(Shape::Text(text)) => Some(Answer::Text(text)),
+                Some(Shape::Array(elements)) => Some(Answer::Array(Items::Raw(elements))),
+                None => None,
+            },
+            Source::Value(Value::ServerError(error)) => return Err(refusal(self.command, error)),
+            Source::Value(Value::Int(number)) => Some(Answer::Integer(*number)),
+            Source::Value(Value::Array(values)) => {
+                Some(Answer::Array(Items::Values(values.iter())))
+            }
+            Source::Value(Value::Nil) => Some(Answer::Nil),
+            Source::Value(Value::BulkString(bytes)) => Some(Answer::Text(bytes)),
+            Source::Value(Value::SimpleString(text)) => Some(Answer::Text(text.as_bytes())),
+            Source::Value(Value::Okay) => Some(Answer::Text(b"OK")),
+            Source::Missing | Source::Value(_) => None,
+        };
+        answer.ok_or_else(|| self.unexpected())
+    }
+
+    /// The value as the `redis` crate has it, unless it is an error.
     pub(super) fn value(self) -> Result<&'a Value, ReplyError> {
-        match self.value {
-            None => Err(self.unexpected()),
-            Some(Value::ServerError(error)) => Err(refusal(self.command, error)),
-            Some(value) => Ok(value),
+        match self.source {
+            Source::Value(Value::ServerError(error)) => Err(refusal(self.command, error)),
+            Source::Value(value) => Ok(value),
+            Source::Missing | Source::Raw(_) => Err(self.unexpected()),
+        }
+    }
+
+    /// Nothing more than that the command was not refused.
+    pub(super) fn accepted(self) -> Result<(), ReplyError> {
+        self.answer().map(|_any| ())
+    }
+
+    /// A list of anything.
+    pub(super) fn items(self) -> Result<Items<'a>, ReplyError> {
+        match self.answer()? {
+            Answer::Array(items) => Ok(items),
+            Answer::Nil | Answer::Integer(_) | Answer::Text(_) => Err(self.unexpected()),
         }
     }
 
     /// A whole number.
     pub(super) fn integer(self) -> Result<i64, ReplyError> {
-        let Value::Int(number) = self.value()? else {
-            return Err(self.unexpected());
-        };
-        Ok(*number)
+        match self.answer()? {
+            Answer::Integer(number) => Ok(number),
+            Answer::Nil | Answer::Text(_) | Answer::Array(_) => Err(self.unexpected()),
+        }
     }
 
     /// A count: a whole number that is not negative.
     pub(super) fn count(self) -> Result<u64, ReplyError> {
-        let Value::Int(count) = self.value()? else {
-            return Err(self.unexpected());
-        };
-        u64::try_from(*count).map_err(|_negative| self.unexpected())
+        u64::try_from(self.integer()?).map_err(|_negative| self.unexpected())
     }
 
     /// Text, or nothing.
     pub(super) fn text(self) -> Result<Option<&'a [u8]>, ReplyError> {
-        text(self.value()?).ok_or_else(|| self.unexpected())
+        match self.answer()? {
+            Answer::Text(text) => Ok(Some(text)),
+            Answer::Nil => Ok(None),
+            Answer::Integer(_) | Answer::Array(_) => Err(self.unexpected()),
+        }
     }
 
     /// A list of texts, each of which may be missing.
     pub(super) fn texts(self) -> Result<Vec<Option<&'a [u8]>>, ReplyError> {
-        let Value::Array(values) = self.value()? else {
-            return Err(self.unexpected());
-        };
-        values
-            .iter()
-            .map(|value| text(value).ok_or_else(|| self.unexpected()))
-            .collect()
+        let text = |source| Self::of(self.command, source).text();
+        let texts = self.items()?.map(text).collect::<Result<_, _>>();
+        texts.map_err(|_refused_within| self.unexpected())
     }
 
     /// The first member of a sorted set with its score, or nothing.
@@ -191,18 +285,4 @@ impl<'a> Reply<'a> {
 /// A number that Redis wrote as text.
 pub(super) fn number<T: FromStr>(text: &[u8]) -> Option<T> {
     str::from_utf8(text).ok()?.parse().ok()
-}
-
-#[expect(
-    clippy::option_option,
-    reason = "no text is an answer, another type is none"
-)]
-fn text(value: &Value) -> Option<Option<&[u8]>> {
-    if let Value::BulkString(bytes) = value {
-        Some(Some(bytes))
-    } else if let Value::SimpleString(text) = value {
-        Some(Some(text.as_bytes()))
-    } else {
-        matches!(value, Value::Nil).then_some(None)
-    }
 }
