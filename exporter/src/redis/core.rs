@@ -35,18 +35,48 @@ const TRANSACTION: [&str; 14] = [
     "LINDEX paused",
 ];
 
-/// How many replies one queue has: MULTI, the transaction, EXEC, and three more.
-pub(super) const REPLIES_A_QUEUE: usize = TRANSACTION.len() + 5;
+/// How many replies there are beside those of the transaction: MULTI, EXEC, and what is asked after it.
+const BESIDE_THE_TRANSACTION: usize = 6;
+
+/// How much a queue is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// What suffices for most: all but the ends of the `paused` list.
+    Usual,
+    /// Everything. A `paused` list may hold markers, which can only be told from its jobs in the moment in which it is counted, and few queues
+    /// have one: so those are asked everything again.
+    WithPausedEnds,
+}
+
+impl Form {
+    const fn commands_in_transaction(self) -> usize {
+        match self {
+            Self::Usual => TRANSACTION.len() - 2,
+            Self::WithPausedEnds => TRANSACTION.len(),
+        }
+    }
+
+    /// How many replies one queue has.
+    pub(super) const fn replies(self) -> usize {
+        self.commands_in_transaction() + BESIDE_THE_TRANSACTION
+    }
+}
 
 /// What the first round trip tells of a queue that exists.
 #[derive(Debug)]
 pub(super) struct Core {
     /// What is known so far.
     pub(super) snapshot: QueueSnapshot,
-    /// The ids at both ends of the waiting jobs, without markers.
+    /// The ids at both ends of the waiting jobs, without markers. The last of them is the one that is taken next.
     pub(super) ends: Vec<Vec<u8>>,
-    /// Whether there is a rate limit's window, a schedule, or a counter of finished jobs; nothing if that is denied.
-    pub(super) has_extras: Option<bool>,
+    /// Whether nothing speaks against the one that is taken next being the one that has waited for longest.
+    pub(super) in_order: bool,
+    /// Whether the `paused` list holds something, and was not looked at.
+    pub(super) has_unseen_paused: bool,
+    /// Whether there is a rate limit's window or a schedule; nothing if that is denied.
+    pub(super) has_limits: Option<bool>,
+    /// Whether there is a counter of finished jobs; nothing if that is denied.
+    pub(super) has_metrics: Option<bool>,
     /// Whether there are groups; nothing if that is denied.
     pub(super) has_groups: Option<bool>,
     /// The most jobs in the window of the global rate limit, if the queue has one.
@@ -54,7 +84,7 @@ pub(super) struct Core {
 }
 
 /// Asks one queue.
-pub(super) fn ask(commands: &mut Commands, keys: &Keys, now: Millis) {
+pub(super) fn ask(commands: &mut Commands, keys: &Keys, form: Form, now: Millis) {
     commands.cmd("MULTI");
     commands.cmd("LLEN").arg(keys.waiting());
     commands.cmd("LLEN").arg(keys.paused());
@@ -76,11 +106,14 @@ pub(super) fn ask(commands: &mut Commands, keys: &Keys, now: Millis) {
         .arg(-TAIL)
         .arg(-1_i64);
     commands.cmd("LINDEX").arg(keys.waiting()).arg(0_i64);
-    commands.cmd("LINDEX").arg(keys.paused()).arg(0_i64);
-    commands.cmd("LINDEX").arg(keys.paused()).arg(-1_i64);
+    if form == Form::WithPausedEnds {
+        commands.cmd("LINDEX").arg(keys.paused()).arg(0_i64);
+        commands.cmd("LINDEX").arg(keys.paused()).arg(-1_i64);
+    }
     commands.cmd("EXEC");
     commands.cmd("GET").arg(keys.added());
-    commands.cmd("EXISTS").arg(keys.extras());
+    commands.cmd("EXISTS").arg(keys.limits());
+    commands.cmd("EXISTS").arg(keys.metrics());
     commands
         .cmd("EXISTS")
         .arg(keys.groups().map(|(_, key)| key));
@@ -92,9 +125,10 @@ pub(super) fn ask(commands: &mut Commands, keys: &Keys, now: Millis) {
 /// When a read is refused without which nothing of the queue is known.
 pub(super) fn read(
     replies: &[Source<'_>],
+    form: Form,
     problems: &mut Vec<ReplyError>,
 ) -> Result<Option<Core>, ReplyError> {
-    let transaction = transaction_replies(replies, problems)?;
+    let transaction = transaction_replies(replies, form, problems)?;
     let reply = |index: usize| {
         Reply::of(
             TRANSACTION.get(index).copied().unwrap_or_default(),
@@ -102,7 +136,10 @@ pub(super) fn read(
         )
     };
     let after = |command: &'static str, index: usize| {
-        Reply::of(command, at(replies, TRANSACTION.len() + 2 + index))
+        Reply::of(
+            command,
+            at(replies, form.commands_in_transaction() + 2 + index),
+        )
     };
     let waiting_length = reply(0).count()?;
     let paused_length = reply(1).count()?;
@@ -135,34 +172,42 @@ pub(super) fn read(
 
     let mut ends = reply(10).texts()?;
     if waiting_length > u64::try_from(ends.len()).unwrap_or(u64::MAX) {
-        ends.push(reply(11).text()?);
+        ends.insert(0, reply(11).text()?);
     }
     let (markers, ends): (Vec<&[u8]>, Vec<&[u8]>) =
         ends.into_iter().flatten().partition(|id| is_marker(id));
     snapshot.counts.waiting = waiting_length.saturating_sub(markers.len() as u64);
-    let mut paused_ends = vec![reply(12).text()?];
-    if paused_length > 1 {
-        paused_ends.push(reply(13).text()?);
+    if form == Form::WithPausedEnds {
+        let mut paused_ends = vec![reply(12).text()?];
+        if paused_length > 1 {
+            paused_ends.push(reply(13).text()?);
+        }
+        let paused_markers = paused_ends
+            .into_iter()
+            .flatten()
+            .filter(|id| is_marker(id))
+            .count();
+        snapshot.counts.paused = paused_length.saturating_sub(paused_markers as u64);
     }
-    let paused_markers = paused_ends
-        .into_iter()
-        .flatten()
-        .filter(|id| is_marker(id))
-        .count();
-    snapshot.counts.paused = paused_length.saturating_sub(paused_markers as u64);
 
     let added = unless_denied(after("GET id", 0).text(), problems)?;
     // A queue to which nothing has been added has no counter yet: known to be nothing.
     snapshot.added = added.and_then(|text| text.map_or(Some(0), number));
-    let has_extras = unless_denied(after("EXISTS extras", 1).count(), problems)?;
-    let has_groups = unless_denied(after("EXISTS groups", 2).count(), problems)?;
+    let has_limits = unless_denied(after("EXISTS limiter repeat", 1).count(), problems)?;
+    let has_metrics = unless_denied(after("EXISTS metrics", 2).count(), problems)?;
+    let has_groups = unless_denied(after("EXISTS groups", 3).count(), problems)?;
     if added.flatten().is_none() && meta.iter().all(Option::is_none) {
         return Ok(None);
     }
+    // Bull keeps its list in the order of priority.
+    let in_order = snapshot.flavor == Flavor::BullMq && are_in_order(&ends);
     Ok(Some(Core {
         snapshot,
+        in_order,
         ends: ends.into_iter().map(<[u8]>::to_vec).collect(),
-        has_extras: has_extras.map(|keys| keys > 0),
+        has_unseen_paused: form == Form::Usual && paused_length > 0,
+        has_limits: has_limits.map(|keys| keys > 0),
+        has_metrics: has_metrics.map(|keys| keys > 0),
         has_groups: has_groups.map(|keys| keys > 0),
         rate_limit: field(5).and_then(number),
     }))
@@ -171,21 +216,29 @@ pub(super) fn read(
 /// The replies inside the transaction, whether it was allowed or not.
 fn transaction_replies<'a>(
     replies: &[Source<'a>],
+    form: Form,
     problems: &mut Vec<ReplyError>,
 ) -> Result<[Source<'a>; TRANSACTION.len()], ReplyError> {
-    let queued = std::array::from_fn(|index| at(replies, index + 1));
+    let asked = form.commands_in_transaction();
+    let queued = std::array::from_fn(|index| {
+        if index < asked {
+            at(replies, index + 1)
+        } else {
+            Source::Missing
+        }
+    });
     if let Err(problem) = Reply::of("MULTI", at(replies, 0)).accepted() {
         problems.push(problem);
         return Ok(queued);
     }
-    match Reply::of("EXEC", at(replies, TRANSACTION.len() + 1)).items() {
+    match Reply::of("EXEC", at(replies, asked + 1)).items() {
         Ok(mut items) => Ok(std::array::from_fn(|_| {
             items.next().unwrap_or(Source::Missing)
         })),
         Err(odd @ ReplyError::Unexpected { .. }) => Err(odd),
         Err(aborted) => {
             // EXEC only says that a command before it was refused; that command says why.
-            let refused = TRANSACTION.iter().zip(queued);
+            let refused = TRANSACTION.iter().zip(queued).take(asked);
             let mut reasons =
                 refused.filter_map(|(command, reply)| Reply::of(command, reply).accepted().err());
             Err(reasons.next().unwrap_or(aborted))
@@ -195,6 +248,23 @@ fn transaction_replies<'a>(
 
 fn at<'a>(replies: &[Source<'a>], index: usize) -> Source<'a> {
     replies.get(index).copied().unwrap_or(Source::Missing)
+}
+
+/// Whether each job was added before the one in front of it, as far as its id tells: ids are numbers that rise, unless people name their jobs
+/// themselves.
+///
+/// A job that is added, retried or due goes to the head of the list, and is taken at its end. One that was added last-in-first-out stands at the
+/// end with a larger id than the jobs in front of it.
+fn are_in_order(ids: &[&[u8]]) -> bool {
+    match ids {
+        [] | [_] => true,
+        _ => {
+            let numbers: Vec<Option<u64>> = ids.iter().map(|id| number(id)).collect();
+            let falls =
+                |pair: &[Option<u64>]| matches!(pair, [Some(one), Some(next)] if one > next);
+            numbers.windows(2).all(falls)
+        }
+    }
 }
 
 /// The value, or nothing where the command is denied: that costs only what depends on it.
@@ -260,13 +330,33 @@ mod tests {
             Value::Array(vec![Value::Nil; TRANSACTION.len()]),
         ];
         for shape in shapes {
-            for length in 0..=REPLIES_A_QUEUE + 1 {
-                let replies = vec![Source::Value(&shape); length];
-                assert!(
-                    read(&replies, &mut Vec::new()).is_err(),
-                    "{length} x {shape:?}"
-                );
+            for form in [Form::Usual, Form::WithPausedEnds] {
+                for length in 0..=form.replies() + 1 {
+                    let replies = vec![Source::Value(&shape); length];
+                    assert!(
+                        read(&replies, form, &mut Vec::new()).is_err(),
+                        "{length} x {shape:?}"
+                    );
+                }
             }
+        }
+    }
+
+    #[test]
+    fn jobs_are_in_order_if_their_ids_fall_towards_the_end_where_they_are_taken() {
+        for (ids, expected) in [
+            (&[][..], true),
+            (&["a"], true),
+            (&["3", "2", "1"], true),
+            (&["99", "10", "9"], true),
+            (&["3", "1", "2"], false),
+            (&["1", "1"], false),
+            (&["b", "a"], false),
+            (&["3", "repeat:x:1"], false),
+            (&["18446744073709551616", "1"], false),
+        ] {
+            let ids: Vec<&[u8]> = ids.iter().map(|id| id.as_bytes()).collect();
+            assert_eq!(are_in_order(&ids), expected, "{ids:?}");
         }
     }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::core::{Core, is_marker};
+use super::core::{Core, Form, is_marker};
 use super::job_time::{self, JobTimes};
 use super::keys::Keys;
 use super::reply::{Reply, ReplyError, Source, number};
@@ -33,10 +33,16 @@ pub(super) struct Ask {
 enum About {
     /// Whether a queue of Bull is paused.
     BullPause,
-    /// How many delayed jobs are not due yet but will be within the horizon with this index.
+    /// How many delayed jobs are not due yet but will be within the horizon with this index, the furthest.
+    SoonDueAtMost { horizon: usize },
+    /// The same of a nearer one.
     SoonDue { horizon: usize },
     /// The delayed job that is due first.
     FirstDue,
+    /// Since when the job has been ready that is taken next.
+    Next { id: Vec<u8> },
+    /// Whether it is the parent of a flow whose children have finished.
+    NextIsParent { id: Vec<u8> },
     /// Since when this job has been ready.
     Job { id: Vec<u8> },
     /// How many of these jobs are the parents of a flow whose children have finished.
@@ -72,10 +78,10 @@ impl About {
     const fn command(&self) -> &'static str {
         match self {
             Self::BullPause => "EXISTS meta-paused",
-            Self::SoonDue { .. } => "ZCOUNT delayed",
+            Self::SoonDueAtMost { .. } | Self::SoonDue { .. } => "ZCOUNT delayed",
             Self::FirstDue => "ZRANGE delayed",
-            Self::Job { .. } => "HMGET job",
-            Self::Parents { .. } => "EXISTS job:processed",
+            Self::Next { .. } | Self::Job { .. } => "HMGET job",
+            Self::NextIsParent { .. } | Self::Parents { .. } => "EXISTS job:processed",
             Self::Priority { .. } => "ZRANGEBYSCORE prioritized",
             Self::LongestActive | Self::StillActive { .. } => "LRANGE active",
             Self::TakenAt { .. } => "HGET job processedOn",
@@ -94,7 +100,12 @@ impl About {
     const fn tells_the_age(&self) -> bool {
         matches!(
             self,
-            Self::FirstDue | Self::Job { .. } | Self::Parents { .. } | Self::Priority { .. }
+            Self::FirstDue
+                | Self::Next { .. }
+                | Self::NextIsParent { .. }
+                | Self::Job { .. }
+                | Self::Parents { .. }
+                | Self::Priority { .. }
         )
     }
 }
@@ -112,7 +123,7 @@ impl Ask {
             About::BullPause => {
                 commands.cmd("EXISTS").arg(keys.bull_pause());
             }
-            About::SoonDue { horizon } => {
+            About::SoonDueAtMost { horizon } | About::SoonDue { horizon } => {
                 let horizon = horizons.get(*horizon).copied().unwrap_or_default();
                 let end = now.after(horizon).first_score_not_due();
                 commands
@@ -129,7 +140,10 @@ impl Ask {
                     .arg(0_i64)
                     .arg("WITHSCORES");
             }
-            About::Job { id } => job_time::ask(commands, keys, id),
+            About::Next { id } | About::Job { id } => job_time::ask(commands, keys, id),
+            About::NextIsParent { id } => {
+                commands.cmd("EXISTS").arg(keys.job_processed(id));
+            }
             About::Parents { ids } => {
                 commands.cmd("EXISTS");
                 for id in ids {
@@ -226,9 +240,9 @@ pub(super) struct Pending {
 
 impl Pending {
     /// Begins with the replies of the first round trip.
-    pub(super) fn new(replies: &[Source<'_>]) -> Self {
+    pub(super) fn new(replies: &[Source<'_>], form: Form) -> Self {
         let mut problems = Vec::new();
-        let core = super::core::read(replies, &mut problems).unwrap_or_else(|problem| {
+        let core = super::core::read(replies, form, &mut problems).unwrap_or_else(|problem| {
             problems.push(problem);
             None
         });
@@ -248,12 +262,21 @@ impl Pending {
         }
     }
 
+    /// Whether the queue has to be asked everything again, in the longer form.
+    pub(super) fn has_unseen_paused(&self) -> bool {
+        self.core
+            .as_ref()
+            .is_some_and(|core| core.has_unseen_paused)
+    }
+
     /// What the first round trip leaves to be asked.
     pub(super) fn first_asks(&self, queue: usize, horizons: usize) -> Vec<Ask> {
         let Some(Core {
             snapshot,
             ends,
-            has_extras,
+            in_order,
+            has_limits,
+            has_metrics,
             has_groups,
             ..
         }) = &self.core
@@ -266,7 +289,8 @@ impl Pending {
         }
         if !snapshot.paused {
             if snapshot.counts.delayed > snapshot.delayed_due {
-                about.extend((0..horizons).map(|horizon| About::SoonDue { horizon }));
+                let furthest = horizons.checked_sub(1);
+                about.extend(furthest.map(|horizon| About::SoonDueAtMost { horizon }));
             }
             if snapshot.delayed_due > 0 {
                 about.push(About::FirstDue);
@@ -274,23 +298,28 @@ impl Pending {
             if snapshot.counts.prioritized > 0 {
                 about.push(About::Priority { from: 0, level: 1 });
             }
-            if !ends.is_empty() {
-                about.extend(ends.iter().map(|id| About::Job { id: id.clone() }));
-                about.push(About::Parents { ids: ends.clone() });
+            match ends.last() {
+                Some(id) if *in_order => about.extend([
+                    About::Next { id: id.clone() },
+                    About::NextIsParent { id: id.clone() },
+                ]),
+                Some(_) => about.extend(of_jobs(ends)),
+                None => {}
             }
         }
         if snapshot.counts.active > 0 {
             about.push(About::LongestActive);
         }
-        if *has_extras == Some(true) {
+        if *has_limits == Some(true) {
             about.extend([
                 About::LimiterCount,
                 About::LimiterWindow,
                 About::Schedulers,
                 About::SchedulersOverdue,
-                About::Completed,
-                About::Failed,
             ]);
+        }
+        if *has_metrics == Some(true) {
+            about.extend([About::Completed, About::Failed]);
         }
         if *has_groups == Some(true) {
             about.extend(GroupStatus::ALL.map(|status| About::Groups { status }));
@@ -322,19 +351,40 @@ impl Pending {
     }
 
     fn try_take(&mut self, about: About, reply: Reply<'_>) -> Result<Vec<About>, ReplyError> {
-        let Some(Core { snapshot, .. }) = &mut self.core else {
+        let Some(Core { snapshot, ends, .. }) = &mut self.core else {
             return Ok(Vec::new());
         };
         match about {
             About::BullPause => snapshot.paused = reply.count()? > 0,
-            // Asked and answered in the order of the horizons.
-            About::SoonDue { .. } => snapshot.delayed_due_within.push(reply.count()?),
+            About::SoonDueAtMost { horizon } => {
+                let count = reply.count()?;
+                if count > 0 {
+                    snapshot.delayed_due_within = vec![count; horizon + 1];
+                    let nearer = (0..horizon).map(|horizon| About::SoonDue { horizon });
+                    return Ok(nearer.collect());
+                }
+            }
+            About::SoonDue { horizon } => {
+                let count = reply.count()?;
+                if let Some(place) = snapshot.delayed_due_within.get_mut(horizon) {
+                    *place = count;
+                }
+            }
             About::FirstDue => {
                 self.first_due = reply
                     .scored_member()?
                     .map(|(_, score)| score::due_at(score));
             }
-            About::Job { id } => {
+            About::NextIsParent { id } => {
+                let is_parent = reply.count()? > 0;
+                let next = self.candidates.iter_mut().find(|job| job.id == id);
+                if !next.is_some_and(|job| job.has_waited_since_added(is_parent)) {
+                    // It may have come back to the end of the list, or be gone; one of the others may have waited for longer.
+                    ends.retain(|other| *other != id);
+                    return Ok(of_jobs(ends));
+                }
+            }
+            About::Next { id } | About::Job { id } => {
                 // A job without times was taken or removed since the first round trip.
                 if let Some(times) = job_time::read(reply)? {
                     self.candidates.push(Candidate {
@@ -377,15 +427,17 @@ impl Pending {
                 let Some(id) = last_job(reply)? else {
                     return Ok(Vec::new());
                 };
-                // In this order: a job whose lock is gone and that is active afterwards did not finish in between.
-                let (taken, lock) = (
-                    About::TakenAt { id: id.clone() },
-                    About::Lock { id: id.clone() },
-                );
-                return Ok(vec![taken, lock, About::StillActive { id }]);
+                return Ok(vec![About::TakenAt { id: id.clone() }, About::Lock { id }]);
             }
             About::TakenAt { .. } => self.taken_at = reply.text()?.and_then(number).map(Millis),
-            About::Lock { .. } => self.lock_gone = Some(reply.count()? == 0),
+            About::Lock { id } => {
+                let gone = reply.count()? == 0;
+                self.lock_gone = Some(gone);
+                if gone {
+                    // In this order: a job whose lock is gone and that is active afterwards did not finish in between.
+                    return Ok(vec![About::StillActive { id }]);
+                }
+            }
             About::StillActive { id } => self.still_active = last_job(reply)? == Some(id),
             About::LimiterCount => self.limiter_count = reply.text()?.and_then(number),
             About::LimiterWindow => {
@@ -428,7 +480,7 @@ impl Pending {
         let oldest = [known, first_due, first_seen].into_iter().flatten().min();
         let Some(Core {
             mut snapshot,
-            has_extras,
+            has_limits,
             rate_limit,
             ..
         }) = self.core
@@ -452,7 +504,7 @@ impl Pending {
             snapshot.longest_active = self.taken_at.map(|taken| now.since(taken));
             snapshot.orphaned = self.lock_gone.map(|gone| gone && self.still_active);
         }
-        match has_extras {
+        match has_limits {
             None => {}
             Some(false) => {
                 snapshot.rate_limit = Some(RateLimit::default());
@@ -472,6 +524,12 @@ impl Pending {
 }
 
 impl Candidate {
+    /// Notes whether it is a parent, and tells whether it is ready since it was added.
+    fn has_waited_since_added(&mut self, is_parent: bool) -> bool {
+        self.is_parent = is_parent;
+        !is_parent && self.times.is_ready_since_added()
+    }
+
     fn ready_since(&self, now: Millis) -> Option<Millis> {
         if self.is_parent {
             None
@@ -479,6 +537,16 @@ impl Candidate {
             self.times.ready_since(now)
         }
     }
+}
+
+/// Since when each of these jobs has been ready.
+fn of_jobs(ids: &[Vec<u8>]) -> Vec<About> {
+    if ids.is_empty() {
+        return Vec::new();
+    }
+    let mut about: Vec<About> = ids.iter().map(|id| About::Job { id: id.clone() }).collect();
+    about.push(About::Parents { ids: ids.to_vec() });
+    about
 }
 
 /// The last element of a list that is a job.
@@ -602,14 +670,15 @@ mod tests {
             transaction in prop::collection::vec(any_value(), 14),
             later in prop::collection::vec(any_value(), 1..30),
             now in any::<u64>(),
+            form in prop::sample::select(vec![Form::Usual, Form::WithPausedEnds]),
         ) {
             let mut whole = replies.clone();
-            if let Some(exec) = whole.get_mut(15) {
+            if let Some(exec) = whole.get_mut(form.replies() - 5) {
                 *exec = Value::Array(transaction);
             }
             for replies in [replies, whole] {
                 let replies: Vec<_> = replies.iter().map(Source::Value).collect();
-                let mut pending = Pending::new(&replies);
+                let mut pending = Pending::new(&replies, form);
                 let mut asks = pending.first_asks(0, 4);
                 let mut answers = later.iter().map(Source::Value).cycle();
                 let mut asked = 0;

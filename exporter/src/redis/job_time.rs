@@ -62,6 +62,12 @@ pub(super) fn read(reply: Reply<'_>) -> Result<Option<JobTimes>, ReplyError> {
 }
 
 impl JobTimes {
+    /// Whether the job has been ready since it was added.
+    pub(super) fn is_ready_since_added(&self) -> bool {
+        let moved = self.delay > 0.0 || self.tried || self.processed_on.is_some();
+        self.timestamp.is_some() && !moved
+    }
+
     /// Since when the job has been ready, or nothing if its hash does not tell.
     pub(super) fn ready_since(&self, now: Millis) -> Option<Millis> {
         if self.tried && self.processed_on.is_none() {

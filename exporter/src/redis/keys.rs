@@ -158,14 +158,14 @@ impl Keys {
         self.with("metrics:failed")
     }
 
-    /// What a queue need not have.
-    pub(super) const fn extras(&self) -> [Key<'_>; 4] {
-        [
-            self.limiter(),
-            self.schedulers(),
-            self.metrics_completed(),
-            self.metrics_failed(),
-        ]
+    /// What is there while a rate limit's window is open, or if there are schedules.
+    pub(super) const fn limits(&self) -> [Key<'_>; 2] {
+        [self.limiter(), self.schedulers()]
+    }
+
+    /// What is there if the workers count.
+    pub(super) const fn metrics(&self) -> [Key<'_>; 2] {
+        [self.metrics_completed(), self.metrics_failed()]
     }
 
     /// The groups of BullMQ Pro. A group stands in exactly one of these sets; its jobs stand in none of the queue's lists.

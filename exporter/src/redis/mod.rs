@@ -4,12 +4,15 @@
 //!
 //! | when | commands | cost |
 //! |---|---|---|
-//! | always, in one MULTI (`core`) | 3 LLEN, 5 ZCARD, 1 ZCOUNT, 1 HMGET, 1 LRANGE of 8, 3 LINDEX | O(1), ZCOUNT O(log jobs) |
-//! | always | 1 GET, 1 EXISTS of 4 keys, 1 EXISTS of 4 keys | O(1) |
-//! | jobs ready or delayed (`follow_up`) | ZCOUNT a horizon, ZRANGE of 1, HMGET a candidate for the oldest, 1 EXISTS | O(1), O(log jobs) |
-//! | several priorities | ZRANGEBYSCORE of 1, HMGET and EXISTS a level, at most 16 levels | O(log jobs) |
-//! | jobs active | 2 LRANGE of 2, HGET, EXISTS | O(1) |
-//! | a rate limit's window, schedulers or metrics | GET, PTTL, ZCARD, ZCOUNT, 2 HGET | O(1), O(log schedulers) |
+//! | always, in one MULTI (`core`) | 3 LLEN, 5 ZCARD, 1 ZCOUNT, 1 HMGET, 1 LRANGE of 8, 1 LINDEX | O(1), ZCOUNT O(log jobs) |
+//! | always | 1 GET, 2 EXISTS of 2 keys, 1 EXISTS of 4 keys | O(1) |
+//! | jobs in the `paused` list | all of this again, with 2 LINDEX more | O(1), O(log jobs) |
+//! | jobs waiting (`follow_up`) | HMGET and EXISTS of the one that is taken next; of the others at the ends too, where one may be older | O(1) |
+//! | jobs delayed | ZCOUNT of the furthest horizon, and of the others if it has any; ZRANGE of 1 | O(log jobs) |
+//! | priorities | ZRANGEBYSCORE of 1, HMGET and EXISTS a level, at most 16 levels | O(log jobs) |
+//! | jobs active | LRANGE of 2, HGET, EXISTS; LRANGE again if nobody holds the job | O(1) |
+//! | a rate limit's window or schedulers | GET, PTTL, ZCARD, ZCOUNT | O(1), O(log schedulers) |
+//! | metrics of the workers | 2 HGET | O(1) |
 //! | groups | 4 ZCARD | O(1) |
 //!
 //! Per scrape: TIME, 3 INFO, and CLIENT LIST, whose cost is that of the connections (`server`). In the background: TIME, SCAN, and one

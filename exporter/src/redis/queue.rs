@@ -10,13 +10,13 @@ use tokio::time::Instant;
 
 use super::connect::LinkError;
 use super::connection::Connection;
-use super::core::{self, REPLIES_A_QUEUE};
+use super::core::{self, Form};
 use super::first_seen::FirstSeen;
 use super::follow_up::{Ask, Pending};
 use super::keys::Keys;
 use super::reply::{ReplyError, Source};
 use super::score::Millis;
-use super::wire::{Commands, Replies};
+use super::wire::Commands;
 use crate::model::{QueueId, QueueReading};
 
 /// About how many bytes a command of the first round trip has beside the beginning of its key.
@@ -57,13 +57,22 @@ pub(crate) async fn read_batch(
         first_seen,
     } = *question;
     let keys: Vec<Keys> = queues.iter().map(Keys::of).collect();
-    let room = keys.iter().map(|keys| keys.base().len() + BYTES_A_COMMAND);
-    let mut commands = Commands::with_capacity(room.sum::<usize>() * REPLIES_A_QUEUE);
-    for keys in &keys {
-        core::ask(&mut commands, keys, now);
+    let all: Vec<&Keys> = keys.iter().collect();
+    let mut pending = ask_core(connection, &all, Form::Usual, now).await?;
+    let unseen = (0..keys.len()).filter(|queue| {
+        let pending = pending.get(*queue);
+        pending.is_some_and(Pending::has_unseen_paused)
+    });
+    let unseen: Vec<usize> = unseen.collect();
+    if !unseen.is_empty() {
+        let keys: Vec<&Keys> = unseen.iter().filter_map(|queue| keys.get(*queue)).collect();
+        let whole = ask_core(connection, &keys, Form::WithPausedEnds, now).await?;
+        for (queue, whole) in unseen.into_iter().zip(whole) {
+            if let Some(place) = pending.get_mut(queue) {
+                *place = whole;
+            }
+        }
     }
-    let replies = connection.ask(commands).await?;
-    let mut pending = begin(queues.len(), &replies);
 
     let begun = pending.iter().enumerate();
     let mut asks: Vec<Ask> = begun
@@ -102,10 +111,26 @@ pub(crate) async fn read_batch(
     Ok(answer)
 }
 
-/// Takes the replies of the first round trip, queue by queue.
-fn begin(queues: usize, replies: &Replies) -> Vec<Pending> {
+/// Asks queues what is needed whatever their state.
+///
+/// # Errors
+/// When the connection breaks.
+async fn ask_core(
+    connection: &Connection,
+    queues: &[&Keys],
+    form: Form,
+    now: Millis,
+) -> Result<Vec<Pending>, LinkError> {
+    let room = queues
+        .iter()
+        .map(|keys| keys.base().len() + BYTES_A_COMMAND);
+    let mut commands = Commands::with_capacity(room.sum::<usize>() * form.replies());
+    for keys in queues {
+        core::ask(&mut commands, keys, form, now);
+    }
+    let replies = connection.ask(commands).await?;
     let all: Vec<Source<'_>> = replies.iter().map(Source::Raw).collect();
-    let mut chunks = all.chunks(REPLIES_A_QUEUE);
-    let of_queue = |_| Pending::new(chunks.next().unwrap_or_default());
-    (0..queues).map(of_queue).collect()
+    let mut chunks = all.chunks(form.replies());
+    let of_queue = |_| Pending::new(chunks.next().unwrap_or_default(), form);
+    Ok(queues.iter().map(of_queue).collect())
 }

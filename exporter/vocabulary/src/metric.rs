@@ -215,7 +215,7 @@ pub const QUEUE_OLDEST_READY_AGE_SECONDS: Metric = Metric {
     labels: label::OF_A_QUEUE,
     help: "How long the oldest ready job has been ready; 0 when no job is.",
     source: "`LRANGE K:wait -8 -1`, `LINDEX K:wait 0`, the first member of each priority level (`ZRANGEBYSCORE K:prioritized`, at most 16 levels), \
-             `ZRANGE K:delayed 0 0 WITHSCORES`, then `HMGET K:<id> timestamp processedOn opts ats attemptsMade` of those jobs, and \
+             `ZRANGE K:delayed 0 0 WITHSCORES`, then `HMGET K:<id> timestamp processedOn opts ats attemptsMade` of those jobs (of the waiting ones, only of the one that is taken next where ids and times show that none is older), and \
              `EXISTS K:<id>:processed`; never the job's data. A job whose hash does not tell since when it is ready counts from when this exporter first saw it",
     cost: "1 command; where jobs are ready 1 a candidate, at most 9 and 2 a level of priority, O(1) or O(log jobs)",
     versions: EVERY,
@@ -242,7 +242,7 @@ pub const QUEUE_ORPHANED: Metric = Metric {
     unit: Unit::Truth,
     labels: label::OF_A_QUEUE,
     help: "Whether the longest-running active job is held by no living worker: its lock is gone.",
-    source: "`EXISTS K:<id>:lock`, then `LRANGE K:active -2 -1` again: a worker that drains keeps its lock, and a job that has finished is not active any more",
+    source: "`EXISTS K:<id>:lock`, then, if it is gone, `LRANGE K:active -2 -1` again: a worker that drains keeps its lock, and a job that has finished is not active any more",
     cost: "1 command where jobs are active, O(1)",
     versions: EVERY,
     absent: "the queue was not read, or `EXISTS` is denied",
