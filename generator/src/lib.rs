@@ -5,6 +5,8 @@
 //! and printed ([`output`]). What is wrong on the way is gathered, never thrown: one run tells every [`problem`] ([`report`]), each by its
 //! [`rule`].
 //!
+//! On request each worker gets its alerts too ([`alert`]).
+//!
 //! [`explain()`] says what the manifests will do, by a model of KEDA and the HPA ([`control_loop`]).
 //!
 //! [`lint`] is the other pipeline: it checks specs in the same way, and manifests, ours or anyone's.
@@ -12,6 +14,7 @@
 //! Beside it stand what comes before a spec ([`starter`], from metrics read by [`exposition`]) and what comes after ([`verify`], which asks
 //! [`prometheus_api`] over [`http`]).
 
+pub mod alert;
 pub mod cli;
 pub mod control_loop;
 pub mod decimal;
@@ -77,19 +80,19 @@ pub enum Error {
 ///
 /// [`Error::Invalid`] with every problem of every input, [`Error::Output`] if a manifest does not become YAML.
 pub fn generate(inputs: Vec<Input>) -> Result<String, Error> {
-    Ok(output::yaml(&compile(inputs)?)?)
+    Ok(output::yaml(&compile(inputs, None)?)?)
 }
 
-/// Makes the manifests of all specs, to be printed in any form.
+/// Makes the manifests of all specs, to be printed in any form; with the alerts of each worker, if asked for.
 ///
 /// # Errors
 ///
 /// [`Error::Invalid`] with every problem of every input.
-pub fn compile(inputs: Vec<Input>) -> Result<Generated, Error> {
+pub fn compile(inputs: Vec<Input>, alerts: Option<&alert::Options>) -> Result<Generated, Error> {
     let (workloads, origins) = workloads(inputs)?;
     let plans = workloads.iter().map(plan::plan);
     Ok(Generated {
-        workers: plans.map(|plan| Worker::of(&plan)).collect(),
+        workers: plans.map(|plan| Worker::of(&plan, alerts)).collect(),
         origins,
     })
 }

@@ -14,7 +14,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::manifest::Manifest;
+use crate::alert;
+use crate::manifest::{self, Manifest};
 use crate::plan::Plan;
 use crate::workload::Target;
 
@@ -98,6 +99,8 @@ pub enum Format {
     HelmValues(String),
     /// A component of kustomize.
     Kustomize,
+    /// A rule file of Prometheus, with the alerts and nothing else.
+    PrometheusRules,
 }
 
 /// What manifests were made from.
@@ -143,8 +146,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// What is generated for one plan.
-    pub fn of(plan: &Plan<'_>) -> Self {
+    /// What is generated for one plan, with its alerts if asked for.
+    pub fn of(plan: &Plan<'_>, alerts: Option<&alert::Options>) -> Self {
         let workload = plan.workload;
         let (replicas, target) = (workload.replicas, &workload.target);
         let mut remarks = vec![format!(
@@ -164,7 +167,7 @@ impl Worker {
             target: target.clone(),
 
             remarks,
-            manifests: Manifest::all_of(plan),
+            manifests: Manifest::all_of(plan, alerts),
         }
     }
 
@@ -268,6 +271,7 @@ pub fn text(generated: &Generated, format: &Format) -> Result<String, Error> {
         Format::Json => json(generated),
         Format::Helm(key) => helm::template(generated, key),
         Format::HelmValues(key) => helm::values_with_manifests(generated, key),
+        Format::PrometheusRules => rules(generated),
     }
 }
 
@@ -282,6 +286,20 @@ pub fn yaml(generated: &Generated) -> Result<String, Error> {
         out.push_str(&worker.yaml()?);
     }
     Ok(out)
+}
+
+/// Prints the alerts of all workers as a rule file of Prometheus.
+fn rules(generated: &Generated) -> Result<String, Error> {
+    let manifests = generated
+        .workers
+        .iter()
+        .flat_map(|worker| &worker.manifests);
+    let file = manifest::rule_file(manifests);
+    let yaml = yaml_text(&file).map_err(|source| Error::Yaml {
+        what: "the alerts".to_owned(),
+        source,
+    })?;
+    Ok(comment(&generated.header()) + &yaml)
 }
 
 /// The list that kubectl takes: <https://github.com/kubernetes/api/blob/v0.34.0/core/v1/types.go>.
