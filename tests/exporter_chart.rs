@@ -79,6 +79,11 @@ fn the<'o>(objects: &'o [Value], kind: &str) -> Result<&'o Value> {
     }
 }
 
+/// What makes the pods of the exporter.
+fn workload(objects: &[Value]) -> Result<&Value> {
+    the(objects, "Deployment").or_else(|_| the(objects, "StatefulSet"))
+}
+
 /// Helm 4 leaves empty lines between what one template renders; they mean nothing.
 fn without_empty_lines(text: &str) -> String {
     let lines = text.lines().filter(|line| !line.is_empty());
@@ -115,6 +120,35 @@ fn helm_s_own_linter_finds_nothing() {
             assert!(output.status.success(), "{helm} {values:?}: {said}");
         }
     }
+}
+
+/// The tests beside the chart, in the form that people who work on charts know.
+#[test]
+fn helm_unittest_passes_and_can_fail() {
+    let run = |chart: &Path| {
+        let output = Command::new(judge("helm-unittest").unwrap())
+            .args(["--strict", "--color=false"])
+            .arg(chart)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.success(), said)
+    };
+    let (passed, said) = run(&chart());
+    assert!(passed && said.contains("Test Suites: 4 passed"), "{said}");
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("chart");
+    copy(&chart(), &own).unwrap();
+    let helpers = own.join("templates/_helpers.tpl");
+    let text = fs::read_to_string(&helpers).unwrap();
+    fs::write(
+        &helpers,
+        text.replace("{{ if $wrong }}", "{{ if false }}")
+            .replace("{{- if $wrong }}", "{{- if false }}"),
+    )
+    .unwrap();
+    let (passed, said) = run(&own);
+    assert!(!passed && said.contains("wants a Redis"), "{said}");
 }
 
 fn kubeconform(manifests: &str) -> Result<(bool, String)> {
@@ -171,7 +205,7 @@ fn every_pod_is_restricted_without_rights_and_without_a_token() {
             }
         }
         let pods = [
-            &the(&objects, "Deployment").unwrap()["spec"]["template"]["spec"],
+            &workload(&objects).unwrap()["spec"]["template"]["spec"],
             &the(&objects, "Pod").unwrap()["spec"],
         ];
         for pod in pods {
@@ -224,8 +258,22 @@ fn what_cannot_work_is_refused_with_a_sentence_and_all_of_it_at_once() {
             &["the URL of redis://***@b has a password in it"],
         ),
         (
-            "{redis: {url: 'redis+cluster://a'}}",
-            &["Redis Cluster is not read"],
+            "{redis: {url: 'redis://a', existingSecret: {name: s, urlKey: ''}}, shards: 2, replicaCount: 3}",
+            &["shards is 2 and replicaCount is 3: the shards are the replicas"],
+        ),
+        (
+            "{redis: {url: 'redis://a'}, shards: 2, replicaCount: 0}",
+            &["replicaCount is 0, which stops a Deployment, and with shards there is none"],
+        ),
+        (
+            "{redis: {url: 'redis://a'}, shards: 2, service: {type: LoadBalancer}}",
+            &[
+                "service.type is LoadBalancer: behind one address each request would reach another shard",
+            ],
+        ),
+        (
+            "{redis: {url: 'redis://a'}, shards: 2, podDisruptionBudget: {enabled: true, minAvailable: 2}}",
+            &["podDisruptionBudget.minAvailable is 2 of 2 shards"],
         ),
         (
             "{config: {redis: [{name: a, url: 'redis://b'}]}, redis: {existingSecret: {name: s}}}",
@@ -301,6 +349,7 @@ fn a_slip_in_the_values_is_refused_by_the_schema_with_its_name() {
     for helm in HELMS {
         for (values, name) in [
             ("replicas: 2", "replicas"),
+            ("shards: 0", "shards"),
             ("redis: {uri: 'redis://a'}", "uri"),
             ("redis: {url: 'redis.shop:6379'}", "url"),
             (
@@ -463,6 +512,51 @@ fn values_change_what_they_name() {
     }
 }
 
+/// The release that the chart needs for shards, whatever else it is told.
+#[test]
+fn shards_are_refused_by_a_kubernetes_whose_pods_do_not_know_their_index() {
+    for helm in HELMS {
+        for (version, renders) in [("1.27.16", false), ("1.28.0", true), ("1.28.0-eks-1", true)] {
+            let rendered = helm_template(
+                helm,
+                &chart(),
+                &[
+                    "--kube-version",
+                    version,
+                    "--set",
+                    "redis.url=redis://a,shards=2",
+                ],
+            )
+            .unwrap();
+            match rendered {
+                Ok(_) => assert!(renders, "{helm} {version}"),
+                Err(refused) => assert!(
+                    !renders && refused.contains("shards needs Kubernetes 1.28"),
+                    "{helm} {version}: {refused}"
+                ),
+            }
+        }
+    }
+}
+
+/// The names of 63 letters that Kubernetes takes leave a StatefulSet no room for what it adds.
+#[test]
+fn a_release_of_a_long_name_has_shards_too() {
+    let long = "a".repeat(63);
+    let values = format!("{SOME_REDIS}shards: 1000\nfullnameOverride: {long}\n");
+    let objects = rendered("helm4", &values).unwrap().unwrap();
+    let name = the(&objects, "StatefulSet").unwrap()["metadata"]["name"].clone();
+    // `-` and a hash of ten letters, in a label.
+    assert_eq!(name, "a".repeat(52));
+    let service = the(&objects, "Service").unwrap();
+    assert_eq!(
+        service["metadata"]["name"],
+        the(&objects, "StatefulSet").unwrap()["spec"]["serviceName"]
+    );
+    assert_eq!(service["metadata"]["name"].as_str().unwrap().len(), 63);
+    assert_eq!(service["spec"]["clusterIP"], "None");
+}
+
 #[test]
 fn the_network_policy_lets_the_exporter_reach_the_ports_of_every_url() {
     for (urls, ports) in [
@@ -471,6 +565,10 @@ fn the_network_policy_lets_the_exporter_reach_the_ports_of_every_url() {
         (&["redis://[::1]", "redis://[::1]:7/0"], &[6379, 7]),
         (&["redis+sentinel://u@a:1,b/m/0"], &[1, 26379, 6379]),
         (&["unix:///run/redis.sock", "valkey://a"], &[6379]),
+        (
+            &["redis+cluster://u@a:1,b", "rediss+cluster://c:6380/0"],
+            &[1, 6379, 6380],
+        ),
     ] {
         let servers: Vec<Value> = urls
             .iter()
@@ -800,7 +898,19 @@ fn the_notes_tell_the_next_command_and_what_is_missing() {
             "replicaCount: 2\nacknowledgeDuplicateSeries: true",
             &[],
             &["WARNING: 2 exporters serve every series as often"],
+            &["shard"],
+        ),
+        (
+            "shards: 4\nservice: {port: 80}",
             &[],
+            &[
+                "port-forward service/shop-bullmq-exporter-shards 9538:9538",
+                "logs --selector app.kubernetes.io/instance=shop,app.kubernetes.io/name=bullmq-exporter --prefix",
+                "in one of the 4 shards",
+                "scrape every shard: dns_sd_configs with the name shop-bullmq-exporter-shards.default.svc, type A, port 9538",
+                "init sees the queues of the shard that it asks",
+            ],
+            &["by a scrape_config"],
         ),
     ];
     for (values, apis, said, not_said) in cases {
@@ -820,7 +930,7 @@ fn the_notes_tell_the_next_command_and_what_is_missing() {
     }
 }
 
-/// The pod of the Deployment on this machine: its arguments and environment, and its volumes as files below a folder of its own.
+/// The pod of the Deployment, or the second one of the StatefulSet, on this machine: its arguments and environment, and its volumes as files below a folder of its own.
 struct Pod {
     /// Kept until the pod is gone.
     _folder: tempfile::TempDir,
@@ -834,8 +944,8 @@ impl Pod {
         let folder = tempfile::tempdir()?;
         let here = folder.path().join("root").display().to_string();
         let moved = |text: &str| text.replace(FOLDER, &format!("{here}{FOLDER}"));
-        let deployment = the(objects, "Deployment")?;
-        let spec = deployment.pointer("/spec/template/spec").context("a pod")?;
+        let workload = workload(objects)?;
+        let spec = workload.pointer("/spec/template/spec").context("a pod")?;
         let container = spec.pointer("/containers/0").context("a container")?;
         let content = |kind: &str, name: &str, key: &str| -> Result<String> {
             let made = objects
@@ -888,24 +998,35 @@ impl Pod {
                 fs::write(to.join(name), text)?;
             }
         }
-        let arguments = list(&container["args"])
-            .into_iter()
-            .map(|argument| {
-                Ok(moved(argument.as_str().context("an argument")?).replace("$$(", "$("))
-            })
-            .collect::<Result<_>>()?;
         let mut environment = Vec::new();
         for variable in list(&container["env"]) {
             let name = variable["name"].as_str().context("a name")?.to_owned();
-            let value = match variable.pointer("/valueFrom/secretKeyRef") {
-                Some(from) => secret(
+            let label = variable.pointer("/valueFrom/fieldRef/fieldPath");
+            let value = match (variable.pointer("/valueFrom/secretKeyRef"), label) {
+                (Some(from), _) => secret(
                     from["name"].as_str().context("a name")?,
                     from["key"].as_str().context("a key")?,
                 ),
-                None => variable["value"].as_str().context("a value")?.to_owned(),
+                (None, Some(label)) => {
+                    ensure!(label == "metadata.labels['apps.kubernetes.io/pod-index']");
+                    "1".to_owned()
+                }
+                (None, None) => variable["value"].as_str().context("a value")?.to_owned(),
             };
             environment.push((name, value));
         }
+        // As the kubelet does it: <https://github.com/kubernetes/kubernetes/blob/v1.35.5/third_party/forked/golang/expansion/expand.go>.
+        let expanded = |argument: &str| {
+            let mut argument = argument.replace("$$", "\0");
+            for (name, value) in &environment {
+                argument = argument.replace(&format!("$({name})"), value);
+            }
+            argument.replace('\0', "$")
+        };
+        let arguments = list(&container["args"])
+            .into_iter()
+            .map(|argument| Ok(expanded(&moved(argument.as_str().context("an argument")?))))
+            .collect::<Result<_>>()?;
         Ok(Self {
             _folder: folder,
             arguments,
