@@ -229,112 +229,112 @@ fn every_pod_is_restricted_without_rights_and_without_a_token() {
     }
 }
 
+/// Values that cannot work, each with what is said of them.
+const REFUSED: &[(&str, &[&str])] = &[
+    (
+        "{}",
+        &["no Redis is named: set redis.url, for example redis://redis.shop.svc:6379/0"],
+    ),
+    (
+        "{redis: {url: 'redis://a'}, config: {redis: [{name: a, url: 'redis://a'}]}}",
+        &["redis.url and config are given"],
+    ),
+    (
+        "{redis: {url: 'redis://a', existingSecret: {name: s, urlKey: u}}}",
+        &["redis.url and redis.existingSecret.urlKey are given"],
+    ),
+    (
+        "{redis: {url: 'redis://user:hunter2@redis.shop:1'}, replicaCount: 3}",
+        &[
+            "the URL of redis://***@redis.shop:1 has a password in it",
+            "name a Secret by redis.existingSecret.name",
+            "replicaCount is 3: each exporter serves every queue",
+            "max by (redis, prefix, queue)",
+        ],
+    ),
+    (
+        "{config: {redis: [{name: a, url: 'redis://:hunter2@b'}]}}",
+        &["the URL of redis://***@b has a password in it"],
+    ),
+    (
+        "{redis: {url: 'redis://a', existingSecret: {name: s, urlKey: ''}}, shards: 2, replicaCount: 3}",
+        &["shards is 2 and replicaCount is 3: the shards are the replicas"],
+    ),
+    (
+        "{redis: {url: 'redis://a'}, shards: 2, replicaCount: 0}",
+        &["replicaCount is 0, which stops a Deployment, and with shards there is none"],
+    ),
+    (
+        "{redis: {url: 'redis://a'}, shards: 2, service: {type: LoadBalancer}}",
+        &[
+            "service.type is LoadBalancer: behind one address each request would reach another shard",
+        ],
+    ),
+    (
+        "{redis: {url: 'redis://a'}, shards: 2, podDisruptionBudget: {enabled: true, minAvailable: 2}}",
+        &["podDisruptionBudget.minAvailable is 2 of 2 shards"],
+    ),
+    (
+        "{config: {redis: [{name: a, url: 'redis://b'}]}, redis: {existingSecret: {name: s}}}",
+        &["with a configuration file write them there, as password_file"],
+    ),
+    (
+        "{redis: {existingSecret: {name: s, urlKey: u}, tls: {serverName: b}}}",
+        &["redis.tls, redis.sentinel and redis.readFrom need redis.url"],
+    ),
+    (
+        "{redis: {url: 'redis://a', tls: {serverName: b}}}",
+        &["redis.url asks for no TLS: write rediss:// in it"],
+    ),
+    (
+        "{redis: {url: 'rediss://a', tls: {existingSecret: s}}}",
+        &["redis.tls.existingSecret is given, and no key of it"],
+    ),
+    (
+        "{redis: {url: 'rediss://a', tls: {existingSecret: s, certKey: c}}}",
+        &["a client certificate needs its key"],
+    ),
+    (
+        "{redis: {url: 'rediss://a', tls: {caKey: c}}}",
+        &["keys of redis.tls are given without redis.tls.existingSecret"],
+    ),
+    (
+        "{redis: {url: 'redis://a', readFrom: replica}}",
+        &["need Sentinels in redis.url"],
+    ),
+    (
+        "{redis: {url: 'redis://a'}, serviceMonitor: {enabled: true}, podMonitor: {enabled: true}}",
+        &["every series would exist twice"],
+    ),
+    (
+        "{redis: {url: 'redis://a'}, web: {config: {basic_auth_users: {a: b}}, existingSecret: {name: s}}}",
+        &["web.config and web.existingSecret.name are given"],
+    ),
+    (
+        "{redis: {existingSecret: {name: s, urlKey: u}}, networkPolicy: {enabled: true}}",
+        &["name the ports of Redis, or it could not be reached"],
+    ),
+    (
+        "{redis: {url: 'redis://a'}, podDisruptionBudget: {minAvailable: 1, maxUnavailable: 1}}",
+        &["Kubernetes takes one"],
+    ),
+    (
+        "{redis: {url: 'redis://a'}, prometheusRule: {enabled: true, alerts: {BullMQQueueLatencyHihg: {threshold: 1}}}}",
+        &[
+            "prometheusRule.alerts.BullMQQueueLatencyHihg: there is no such alert; there are ",
+            "BullMQQueueLatencyHigh",
+        ],
+    ),
+    (
+        "{redis: {url: 'redis://a'}, prometheusRule: {enabled: true, alerts: {BullMQRedisUnreachable: {threshold: 1}}}}",
+        &["prometheusRule.alerts.BullMQRedisUnreachable.threshold: this alert has no threshold"],
+    ),
+];
+
 #[test]
 fn what_cannot_work_is_refused_with_a_sentence_and_all_of_it_at_once() {
-    let cases: &[(&str, &[&str])] = &[
-        (
-            "{}",
-            &["no Redis is named: set redis.url, for example redis://redis.shop.svc:6379/0"],
-        ),
-        (
-            "{redis: {url: 'redis://a'}, config: {redis: [{name: a, url: 'redis://a'}]}}",
-            &["redis.url and config are given"],
-        ),
-        (
-            "{redis: {url: 'redis://a', existingSecret: {name: s, urlKey: u}}}",
-            &["redis.url and redis.existingSecret.urlKey are given"],
-        ),
-        (
-            "{redis: {url: 'redis://user:hunter2@redis.shop:1'}, replicaCount: 3}",
-            &[
-                "the URL of redis://***@redis.shop:1 has a password in it",
-                "name a Secret by redis.existingSecret.name",
-                "replicaCount is 3: each exporter serves every queue",
-                "max by (redis, prefix, queue)",
-            ],
-        ),
-        (
-            "{config: {redis: [{name: a, url: 'redis://:hunter2@b'}]}}",
-            &["the URL of redis://***@b has a password in it"],
-        ),
-        (
-            "{redis: {url: 'redis://a', existingSecret: {name: s, urlKey: ''}}, shards: 2, replicaCount: 3}",
-            &["shards is 2 and replicaCount is 3: the shards are the replicas"],
-        ),
-        (
-            "{redis: {url: 'redis://a'}, shards: 2, replicaCount: 0}",
-            &["replicaCount is 0, which stops a Deployment, and with shards there is none"],
-        ),
-        (
-            "{redis: {url: 'redis://a'}, shards: 2, service: {type: LoadBalancer}}",
-            &[
-                "service.type is LoadBalancer: behind one address each request would reach another shard",
-            ],
-        ),
-        (
-            "{redis: {url: 'redis://a'}, shards: 2, podDisruptionBudget: {enabled: true, minAvailable: 2}}",
-            &["podDisruptionBudget.minAvailable is 2 of 2 shards"],
-        ),
-        (
-            "{config: {redis: [{name: a, url: 'redis://b'}]}, redis: {existingSecret: {name: s}}}",
-            &["with a configuration file write them there, as password_file"],
-        ),
-        (
-            "{redis: {existingSecret: {name: s, urlKey: u}, tls: {serverName: b}}}",
-            &["redis.tls, redis.sentinel and redis.readFrom need redis.url"],
-        ),
-        (
-            "{redis: {url: 'redis://a', tls: {serverName: b}}}",
-            &["redis.url asks for no TLS: write rediss:// in it"],
-        ),
-        (
-            "{redis: {url: 'rediss://a', tls: {existingSecret: s}}}",
-            &["redis.tls.existingSecret is given, and no key of it"],
-        ),
-        (
-            "{redis: {url: 'rediss://a', tls: {existingSecret: s, certKey: c}}}",
-            &["a client certificate needs its key"],
-        ),
-        (
-            "{redis: {url: 'rediss://a', tls: {caKey: c}}}",
-            &["keys of redis.tls are given without redis.tls.existingSecret"],
-        ),
-        (
-            "{redis: {url: 'redis://a', readFrom: replica}}",
-            &["need Sentinels in redis.url"],
-        ),
-        (
-            "{redis: {url: 'redis://a'}, serviceMonitor: {enabled: true}, podMonitor: {enabled: true}}",
-            &["every series would exist twice"],
-        ),
-        (
-            "{redis: {url: 'redis://a'}, web: {config: {basic_auth_users: {a: b}}, existingSecret: {name: s}}}",
-            &["web.config and web.existingSecret.name are given"],
-        ),
-        (
-            "{redis: {existingSecret: {name: s, urlKey: u}}, networkPolicy: {enabled: true}}",
-            &["name the ports of Redis, or it could not be reached"],
-        ),
-        (
-            "{redis: {url: 'redis://a'}, podDisruptionBudget: {minAvailable: 1, maxUnavailable: 1}}",
-            &["Kubernetes takes one"],
-        ),
-        (
-            "{redis: {url: 'redis://a'}, prometheusRule: {enabled: true, alerts: {BullMQQueueLatencyHihg: {threshold: 1}}}}",
-            &[
-                "prometheusRule.alerts.BullMQQueueLatencyHihg: there is no such alert; there are ",
-                "BullMQQueueLatencyHigh",
-            ],
-        ),
-        (
-            "{redis: {url: 'redis://a'}, prometheusRule: {enabled: true, alerts: {BullMQRedisUnreachable: {threshold: 1}}}}",
-            &[
-                "prometheusRule.alerts.BullMQRedisUnreachable.threshold: this alert has no threshold",
-            ],
-        ),
-    ];
     for helm in HELMS {
-        for (values, sentences) in cases {
+        for (values, sentences) in REFUSED {
             let refused = rendered(helm, values).unwrap().expect_err(values);
             for sentence in *sentences {
                 assert!(refused.contains(sentence), "{helm} {values}: {refused}");
@@ -539,7 +539,7 @@ fn shards_are_refused_by_a_kubernetes_whose_pods_do_not_know_their_index() {
     }
 }
 
-/// The names of 63 letters that Kubernetes takes leave a StatefulSet no room for what it adds.
+/// The names of 63 letters that Kubernetes takes leave a `StatefulSet` no room for what it adds.
 #[test]
 fn a_release_of_a_long_name_has_shards_too() {
     let long = "a".repeat(63);
@@ -930,7 +930,7 @@ fn the_notes_tell_the_next_command_and_what_is_missing() {
     }
 }
 
-/// The pod of the Deployment, or the second one of the StatefulSet, on this machine: its arguments and environment, and its volumes as files below a folder of its own.
+/// The pod of the Deployment, or the second one of the `StatefulSet`, on this machine: its arguments and environment, and its volumes as files below a folder of its own.
 struct Pod {
     /// Kept until the pod is gone.
     _folder: tempfile::TempDir,
