@@ -666,7 +666,7 @@ fn alerts_go_where_the_manifests_go_in_every_form() {
 }
 
 #[test]
-fn flags_of_alerts_that_would_do_nothing_are_refused_with_a_sentence() {
+fn flags_that_would_do_nothing_are_refused_with_a_sentence() {
     let place = Place::new(&[("s.yaml", &spec(&["email"]))]).unwrap();
     for (line, expected) in [
         (
@@ -688,6 +688,10 @@ fn flags_of_alerts_that_would_do_nothing_are_refused_with_a_sentence() {
         (
             "--format prometheus-rules -o out/",
             "this form is one text: name a file with -o FILE, not a folder",
+        ),
+        (
+            "--format helm --values-through tpl",
+            "--values-through is for --format helm-values: the other forms pass through nothing, or through a template of ours",
         ),
         (
             "--alerts --alerts-label release",

@@ -11,8 +11,8 @@ use clap::error::ErrorKind;
 use super::{Outcome, Streams, input};
 use crate::document::Dialect;
 use crate::output::files::{self, Change, Difference, File};
-use crate::output::{self, Format, Generated};
-use crate::{Error, alert, compile, report, spec};
+use crate::output::{self, Format, Generated, Passage};
+use crate::{Error, Request, alert, compile, report, spec};
 
 /// Print the ScaledObjects of one or more specs.
 ///
@@ -45,6 +45,11 @@ pub(super) struct Args {
     /// Dots lead to a key within a key. Unless told it is `bullmqKeda` for helm and `extraManifests` for helm-values.
     #[arg(long, value_name = "KEY", value_parser = values_key)]
     values_key: Option<String>,
+    /// What the chart does with its extra manifests: prints them as they are, or renders templates in them (helm-values)
+    ///
+    /// It has to be said only where a text of yours has two braces in a row, because no such text comes unchanged through both.
+    #[arg(long, value_enum, value_name = "FUNCTION")]
+    values_through: Option<Through>,
     /// Add the alerts of each worker, as a PrometheusRule for the Prometheus operator
     ///
     /// They name the worker, its queues and its runbooks. `--format prometheus-rules` prints them as a rule file instead.
@@ -90,6 +95,16 @@ enum FormatName {
     Kustomize,
     /// A rule file of Prometheus with the alerts of each worker, and no manifests
     PrometheusRules,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Through {
+    /// `{{ toYaml .Values.extraManifests }}`
+    #[value(name = "toYaml")]
+    ToYaml,
+    /// `{{ tpl (toYaml .Values.extraManifests) . }}`
+    #[value(name = "tpl")]
+    Tpl,
 }
 
 fn label(text: &str) -> Result<(String, String), String> {
@@ -163,9 +178,20 @@ impl Args {
             FormatName::Yaml => Format::Yaml,
             FormatName::Json => Format::Json,
             FormatName::Helm => Format::Helm(key("bullmqKeda")),
-            FormatName::HelmValues => Format::HelmValues(key("extraManifests")),
+            FormatName::HelmValues => Format::HelmValues {
+                key: key("extraManifests"),
+                passage: self.passage(),
+            },
             FormatName::Kustomize => Format::Kustomize,
             FormatName::PrometheusRules => Format::PrometheusRules,
+        }
+    }
+
+    const fn passage(&self) -> Passage {
+        match self.values_through {
+            None => Passage::Unknown,
+            Some(Through::ToYaml) => Passage::ToYaml,
+            Some(Through::Tpl) => Passage::Tpl,
         }
     }
 
@@ -209,6 +235,12 @@ impl Args {
             return refuse(
                 ErrorKind::ArgumentConflict,
                 "--alerts adds a PrometheusRule to manifests, and --format prometheus-rules prints none: leave one of the two out",
+            );
+        }
+        if self.values_through.is_some() && format != FormatName::HelmValues {
+            return refuse(
+                ErrorKind::ArgumentConflict,
+                "--values-through is for --format helm-values: the other forms pass through nothing, or through a template of ours",
             );
         }
         if let Place::File(output) = place
@@ -270,7 +302,11 @@ pub(super) fn run(args: &Args, quiet: bool, streams: &mut Streams<'_>) -> anyhow
         return super::tell_usage(&error, streams);
     }
     let inputs = input::read_all(&args.specs, Dialect::SPEC, streams.stdin)?;
-    let generated = match compile(inputs, args.alerts().as_ref()) {
+    let request = Request {
+        alerts: args.alerts(),
+        passage: (args.format == FormatName::HelmValues).then(|| args.passage()),
+    };
+    let generated = match compile(inputs, &request) {
         Ok(generated) => generated,
         Err(Error::Invalid { problems, sources }) => {
             let text = report::text(

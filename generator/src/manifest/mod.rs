@@ -79,6 +79,18 @@ impl Manifest {
         self
     }
 
+    /// The same object with every text in it, and every name of a field, replaced.
+    #[must_use]
+    pub(crate) fn with_texts(mut self, replaced: impl Fn(&str) -> String) -> Self {
+        self.object = with_texts(self.object, &replaced);
+        self
+    }
+
+    /// The object as a tree.
+    pub(crate) const fn tree(&self) -> &Value {
+        &self.object
+    }
+
     /// The group of alerts in it, as Prometheus itself reads it; none if it holds no alerts.
     fn groups(&self) -> &[Value] {
         let groups = self
@@ -117,6 +129,22 @@ fn queries(value: &mut Value, at: Place, change: &mut dyn FnMut(&mut String)) {
         Value::Array(items) => items.iter_mut().for_each(|item| queries(item, at, change)),
         Value::String(query) if at == Place::Query => change(query),
         Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn with_texts(value: Value, replaced: &dyn Fn(&str) -> String) -> Value {
+    match value {
+        Value::Object(entries) => entries
+            .into_iter()
+            .map(|(name, value)| (replaced(&name), with_texts(value, replaced)))
+            .collect::<Map<_, _>>()
+            .into(),
+        Value::Array(items) => items
+            .into_iter()
+            .map(|item| with_texts(item, replaced))
+            .collect(),
+        Value::String(text) => replaced(&text).into(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
     }
 }
 

@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 use serde_saphyr::{DoubleQuoted, LitString};
 
-use super::{Error, Generated, MARK, Worker, comment, first_line, indented, pretty};
+use super::{Error, Generated, MARK, Passage, Worker, comment, first_line, indented, pretty};
 use crate::manifest::{Manifest, PROMETHEUS_RULE};
 use crate::plan::FallbackBehavior;
 
@@ -690,14 +690,17 @@ pub(super) fn schema(generated: &Generated, key: &str) -> Result<String, Error> 
     pretty(&whole, "the schema of the values")
 }
 
-/// Values of a chart that takes manifests as a list. Charts differ in whether they render templates in it, so there are no two braces in
-/// a query.
-pub(super) fn values_with_manifests(generated: &Generated, key: &str) -> Result<String, Error> {
+/// Values of a chart that takes manifests as a list, as they come out of it unchanged by this passage.
+pub(super) fn values_with_manifests(
+    generated: &Generated,
+    key: &str,
+    passage: Passage,
+) -> Result<String, Error> {
     let mut list = String::new();
     for worker in &generated.workers {
         list.push_str(&comment(&worker.remarks));
         for manifest in &worker.manifests {
-            let yaml = worker.yaml_of(&manifest.clone().without_braces())?;
+            let yaml = worker.yaml_of(&passage.prepared(manifest))?;
             let item = indented(&yaml, 2);
             // Writing to a String cannot fail.
             let _ = write!(list, "- {}", item.trim_start());
