@@ -862,7 +862,7 @@ fn the_notes_tell_the_next_command_and_what_is_missing() {
                 "by a scrape_config",
                 INSTALL,
                 "--set prometheus.operator.enabled=true",
-                "bullmq-keda init --exporter http://localhost:9538 -o spec.yaml",
+                "bullmq-keda init --exporter http://localhost:9538 -o spec.yaml\n  bullmq-keda generate spec.yaml -o scaledobjects.yaml",
             ],
             &[NO_OPERATOR],
         ),
@@ -890,7 +890,8 @@ fn the_notes_tell_the_next_command_and_what_is_missing() {
             &[
                 "curl -sk --user USER https://localhost:9538/q/metrics",
                 "the monitor has none: set its basicAuth or tlsConfig",
-                "--exporter https://localhost:9538/q ",
+                "curl -sk --user USER https://localhost:9538/q/metrics | bullmq-keda init --exporter - -o spec.yaml",
+                "checks that the exporter listens; it has no credentials to ask more",
             ],
             &[],
         ),
@@ -908,9 +909,29 @@ fn the_notes_tell_the_next_command_and_what_is_missing() {
                 "logs --selector app.kubernetes.io/instance=shop,app.kubernetes.io/name=bullmq-exporter --prefix",
                 "in one of the 4 shards",
                 "scrape every shard: dns_sd_configs with the name shop-bullmq-exporter-shards.default.svc, type A, port 9538",
+                "for shard in $(seq 0 3); do\n    kubectl get --raw \
+                 /api/v1/namespaces/default/pods/shop-bullmq-exporter-$shard:9538/proxy/metrics\n  done | bullmq-keda init --exporter - -o spec.yaml",
+            ],
+            &["by a scrape_config", "init sees the queues of the shard"],
+        ),
+        (
+            "shards: 2\nweb: {telemetryPath: /m, existingSecret: {name: s, tls: true, credentials: true}}",
+            &[],
+            &[
+                "curl -sk --user USER https://localhost:9538/m | bullmq-keda init --exporter - ",
                 "init sees the queues of the shard that it asks",
             ],
-            &["by a scrape_config"],
+            &["kubectl get --raw"],
+        ),
+        (
+            "web: {telemetryPath: /m, routePrefix: /q}\nprometheusRule: {enabled: true}",
+            &[OPERATOR],
+            &[
+                "bullmq-keda init --exporter http://localhost:9538/q/m -o spec.yaml",
+                "bullmq-keda generate spec.yaml --alerts -o scaledobjects.yaml",
+                "checks that every bullmq_up is 1.",
+            ],
+            &["No alerts were made"],
         ),
     ];
     for (values, apis, said, not_said) in cases {
