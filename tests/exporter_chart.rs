@@ -843,98 +843,99 @@ fn notes(values: &str, apis: &[&str]) -> Result<String> {
         .to_owned())
 }
 
+const OPERATOR: &str = "monitoring.coreos.com/v1";
+const KEDA: &str = "keda.sh/v1alpha1";
+const NO_MONITOR: &str = "neither serviceMonitor.enabled nor podMonitor.enabled is set";
+const INSTALL: &str = "helm upgrade --install keda kedacore/keda";
+const NO_OPERATOR: &str = "the Prometheus operator's API monitoring.coreos.com/v1 was not found";
+/// Values and APIs, what the notes then say, and what they do not say.
+const NOTES: &[Notes] = &[
+    (
+        "",
+        &[],
+        &[
+            "port-forward service/shop-bullmq-exporter 9538:9538",
+            "curl -s http://localhost:9538/metrics | grep",
+            NO_MONITOR,
+            "by a scrape_config",
+            INSTALL,
+            "--set prometheus.operator.enabled=true",
+            "bullmq-keda init --exporter http://localhost:9538 -o spec.yaml\n  bullmq-keda generate spec.yaml -o scaledobjects.yaml",
+        ],
+        &[NO_OPERATOR],
+    ),
+    (
+        "",
+        &[OPERATOR, KEDA],
+        &["The Prometheus operator is here: set serviceMonitor.enabled=true"],
+        &[INSTALL, NO_OPERATOR],
+    ),
+    (
+        "serviceMonitor: {enabled: true}",
+        &[],
+        &[NO_OPERATOR],
+        &[NO_MONITOR],
+    ),
+    (
+        "serviceMonitor: {enabled: true}",
+        &[OPERATOR, KEDA],
+        &[],
+        &["WARNING"],
+    ),
+    (
+        "serviceMonitor: {enabled: true}\nweb: {routePrefix: /q, existingSecret: {name: s, tls: true, credentials: true}}",
+        &[OPERATOR],
+        &[
+            "curl -sk --user USER https://localhost:9538/q/metrics",
+            "the monitor has none: set its basicAuth or tlsConfig",
+            "curl -sk --user USER https://localhost:9538/q/metrics | bullmq-keda init --exporter - -o spec.yaml",
+            "checks that the exporter listens; it has no credentials to ask more",
+        ],
+        &[],
+    ),
+    (
+        "replicaCount: 2\nacknowledgeDuplicateSeries: true",
+        &[],
+        &["WARNING: 2 exporters serve every series as often"],
+        &["shard"],
+    ),
+    (
+        "shards: 4\nservice: {port: 80}",
+        &[],
+        &[
+            "port-forward service/shop-bullmq-exporter-shards 9538:9538",
+            "logs --selector app.kubernetes.io/instance=shop,app.kubernetes.io/name=bullmq-exporter --prefix",
+            "in one of the 4 shards",
+            "scrape every shard: dns_sd_configs with the name shop-bullmq-exporter-shards.default.svc, type A, port 9538",
+            "for shard in $(seq 0 3); do\n    kubectl get --raw \
+                 /api/v1/namespaces/default/pods/shop-bullmq-exporter-$shard:9538/proxy/metrics\n  done | bullmq-keda init --exporter - -o spec.yaml",
+        ],
+        &["by a scrape_config", "init sees the queues of the shard"],
+    ),
+    (
+        "shards: 2\nweb: {telemetryPath: /m, existingSecret: {name: s, tls: true, credentials: true}}",
+        &[],
+        &[
+            "curl -sk --user USER https://localhost:9538/m | bullmq-keda init --exporter - ",
+            "init sees the queues of the shard that it asks",
+        ],
+        &["kubectl get --raw"],
+    ),
+    (
+        "web: {telemetryPath: /m, routePrefix: /q}\nprometheusRule: {enabled: true}",
+        &[OPERATOR],
+        &[
+            "bullmq-keda init --exporter http://localhost:9538/q/m -o spec.yaml",
+            "bullmq-keda generate spec.yaml --alerts -o scaledobjects.yaml",
+            "checks that every bullmq_up is 1.",
+        ],
+        &["No alerts were made"],
+    ),
+];
+
 #[test]
 fn the_notes_tell_the_next_command_and_what_is_missing() {
-    const OPERATOR: &str = "monitoring.coreos.com/v1";
-    const KEDA: &str = "keda.sh/v1alpha1";
-    const NO_MONITOR: &str = "neither serviceMonitor.enabled nor podMonitor.enabled is set";
-    const INSTALL: &str = "helm upgrade --install keda kedacore/keda";
-    const NO_OPERATOR: &str =
-        "the Prometheus operator's API monitoring.coreos.com/v1 was not found";
-    let cases: &[Notes] = &[
-        (
-            "",
-            &[],
-            &[
-                "port-forward service/shop-bullmq-exporter 9538:9538",
-                "curl -s http://localhost:9538/metrics | grep",
-                NO_MONITOR,
-                "by a scrape_config",
-                INSTALL,
-                "--set prometheus.operator.enabled=true",
-                "bullmq-keda init --exporter http://localhost:9538 -o spec.yaml\n  bullmq-keda generate spec.yaml -o scaledobjects.yaml",
-            ],
-            &[NO_OPERATOR],
-        ),
-        (
-            "",
-            &[OPERATOR, KEDA],
-            &["The Prometheus operator is here: set serviceMonitor.enabled=true"],
-            &[INSTALL, NO_OPERATOR],
-        ),
-        (
-            "serviceMonitor: {enabled: true}",
-            &[],
-            &[NO_OPERATOR],
-            &[NO_MONITOR],
-        ),
-        (
-            "serviceMonitor: {enabled: true}",
-            &[OPERATOR, KEDA],
-            &[],
-            &["WARNING"],
-        ),
-        (
-            "serviceMonitor: {enabled: true}\nweb: {routePrefix: /q, existingSecret: {name: s, tls: true, credentials: true}}",
-            &[OPERATOR],
-            &[
-                "curl -sk --user USER https://localhost:9538/q/metrics",
-                "the monitor has none: set its basicAuth or tlsConfig",
-                "curl -sk --user USER https://localhost:9538/q/metrics | bullmq-keda init --exporter - -o spec.yaml",
-                "checks that the exporter listens; it has no credentials to ask more",
-            ],
-            &[],
-        ),
-        (
-            "replicaCount: 2\nacknowledgeDuplicateSeries: true",
-            &[],
-            &["WARNING: 2 exporters serve every series as often"],
-            &["shard"],
-        ),
-        (
-            "shards: 4\nservice: {port: 80}",
-            &[],
-            &[
-                "port-forward service/shop-bullmq-exporter-shards 9538:9538",
-                "logs --selector app.kubernetes.io/instance=shop,app.kubernetes.io/name=bullmq-exporter --prefix",
-                "in one of the 4 shards",
-                "scrape every shard: dns_sd_configs with the name shop-bullmq-exporter-shards.default.svc, type A, port 9538",
-                "for shard in $(seq 0 3); do\n    kubectl get --raw \
-                 /api/v1/namespaces/default/pods/shop-bullmq-exporter-$shard:9538/proxy/metrics\n  done | bullmq-keda init --exporter - -o spec.yaml",
-            ],
-            &["by a scrape_config", "init sees the queues of the shard"],
-        ),
-        (
-            "shards: 2\nweb: {telemetryPath: /m, existingSecret: {name: s, tls: true, credentials: true}}",
-            &[],
-            &[
-                "curl -sk --user USER https://localhost:9538/m | bullmq-keda init --exporter - ",
-                "init sees the queues of the shard that it asks",
-            ],
-            &["kubectl get --raw"],
-        ),
-        (
-            "web: {telemetryPath: /m, routePrefix: /q}\nprometheusRule: {enabled: true}",
-            &[OPERATOR],
-            &[
-                "bullmq-keda init --exporter http://localhost:9538/q/m -o spec.yaml",
-                "bullmq-keda generate spec.yaml --alerts -o scaledobjects.yaml",
-                "checks that every bullmq_up is 1.",
-            ],
-            &["No alerts were made"],
-        ),
-    ];
-    for (values, apis, said, not_said) in cases {
+    for (values, apis, said, not_said) in NOTES {
         let notes = notes(&format!("{SOME_REDIS}{values}\n"), apis).unwrap();
         for sentence in *said {
             assert!(
