@@ -44,6 +44,9 @@ docs: tools ## writes the generated documentation anew
 examples: tools build ## writes what the examples show anew
 	cd examples && for example in authentication first-queue long-jobs several-queues start-within versions; do \
 	  $(KEDA) generate $$example/spec.yaml -o $$example/expected/scaledobjects.yaml || exit 1; done
+	cd examples/alerts && $(KEDA) generate spec.yaml --alerts --alerts-label release=kube-prometheus-stack \
+	    --runbook-url-prefix https://runbooks.example.com/bullmq -o manifests.yaml \
+	  && $(KEDA) generate spec.yaml --format prometheus-rules --runbook-url-prefix https://runbooks.example.com/bullmq -o rules.yaml
 	cd examples/helm-chart && $(KEDA) generate spec.yaml --format helm -o chart/ \
 	  && $(JUDGES)/helm3 template shop chart > rendered/default.yaml \
 	  && $(JUDGES)/helm3 template shop chart --values chart/values-production.yaml > rendered/production.yaml

@@ -1,10 +1,15 @@
 //! Does each alert fire when it should, after its `for` and not before, and stay silent when it should not?
 //!
-//! `alerts.yaml` beside this file says what makes each alert fire; promtool, which runs Prometheus' own engine, is the judge.
+//! `alerts.yaml` beside this file says what makes each alert of the chart fire, and `worker_alerts.yaml` that of each alert that the generator
+//! adds for a worker; promtool, which runs Prometheus' own engine, is the judge.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
 
-use acceptance::{BullMq, Exporter, Redis, Version, promtool, repository};
+use acceptance::{
+    BullMq, Exporter, Redis, Version, fed, judge, ours, promtool, read_as_kubectl, repository,
+};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,7 +17,7 @@ use serde_json::{Value, json};
 const RULES: &str = "charts/bullmq-exporter/rules/alerts.yaml";
 
 /// What identifies a queue, a Redis, an exporter, KEDA's trigger and an HPA in the series of `alerts.yaml`.
-const SHORT: [(&str, &str); 5] = [
+const SHORT: [(&str, &str); 10] = [
     (
         "Q",
         r#"namespace="n",job="j",redis="main",prefix="bull",queue="email""#,
@@ -30,7 +35,71 @@ const SHORT: [(&str, &str); 5] = [
         "H",
         r#"namespace="shop",horizontalpodautoscaler="keda-hpa-email""#,
     ),
+    (
+        "D",
+        r#"namespace="n",job="j",redis="main",prefix="bull",queue="digest""#,
+    ),
+    (
+        "W",
+        r#"namespace="shop",job="kube-state-metrics",horizontalpodautoscaler="keda-hpa-email""#,
+    ),
+    (
+        "X",
+        r#"namespace="monitoring",exported_namespace="shop",horizontalpodautoscaler="keda-hpa-email""#,
+    ),
+    (
+        "M",
+        r#"namespace="shop",job="keda-operator",scaledObject="email""#,
+    ),
+    (
+        "Y",
+        r#"namespace="keda",exported_namespace="shop",scaledObject="email""#,
+    ),
 ];
+
+/// The workers of `worker_alerts.yaml`.
+const WORKERS: [(&str, &str); 3] = [
+    (
+        "email",
+        "- {name: email, namespace: shop, queues: [{name: email, redis: main}, {name: digest, redis: main, optional: true}], \
+         concurrency: 10, replicas: {min: 0, max: 20}, scale: {startWithin: 1m}, job: {mean: 2s}}",
+    ),
+    (
+        "steady",
+        "- {name: steady, queues: [{name: email, redis: main}], replicas: {min: 1, max: 5}, scale: {jobsPerReplica: 100}, \
+         overrides: {spec: {advanced: {horizontalPodAutoscalerConfig: {name: own-name}}}}}",
+    ),
+    (
+        "render",
+        "- {name: render, namespace: shop, target: {kind: Job, template: job.yaml}, queues: [{name: email, redis: main}], \
+         concurrency: 1, replicas: {min: 0, max: 5}}",
+    ),
+];
+const JOB: &str = "template: {spec: {restartPolicy: Never, containers: [{name: a, image: b}]}}\n";
+
+fn spec(worker: &str) -> Result<String> {
+    let (_, worker) = WORKERS
+        .iter()
+        .find(|(name, _)| *name == worker)
+        .with_context(|| format!("no worker {worker}"))?;
+    Ok(format!(
+        "apiVersion: bullmq-keda/v1\nprometheus: {{serverAddress: http://prometheus:9090}}\nworkers:\n{worker}\n"
+    ))
+}
+
+/// What `bullmq-keda generate` prints for a spec, in a folder where the template of its Jobs is.
+fn generated(folder: &Path, spec: &str, arguments: &[&str]) -> Result<String> {
+    std::fs::write(folder.join("job.yaml"), JOB)?;
+    let mut command = Command::new(ours("bullmq-keda")?);
+    command.args(["generate", "-"]).args(arguments);
+    let output = fed(command.current_dir(folder), spec)?;
+    ensure!(
+        output.status.success() && output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8(output.stdout)?)
+}
 
 #[derive(Debug, Deserialize)]
 struct Rules {
@@ -57,6 +126,8 @@ type Series = BTreeMap<String, String>;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
+    #[serde(default)]
+    worker: String,
     alert: String,
     fires: Series,
     #[serde(default)]
@@ -72,8 +143,11 @@ struct Case {
 }
 
 fn rules() -> Result<Vec<Rule>> {
-    let text = std::fs::read_to_string(repository().join(RULES))?;
-    let rules: Rules = serde_saphyr::from_str(&text)?;
+    rules_of(&std::fs::read_to_string(repository().join(RULES))?)
+}
+
+fn rules_of(text: &str) -> Result<Vec<Rule>> {
+    let rules: Rules = serde_saphyr::from_str(text)?;
     Ok(rules
         .groups
         .into_iter()
@@ -81,9 +155,27 @@ fn rules() -> Result<Vec<Rule>> {
         .collect())
 }
 
-fn cases() -> Result<Vec<Case>> {
-    let text = std::fs::read_to_string(repository().join("tests/alerts.yaml"))?;
+fn cases(file: &str) -> Result<Vec<Case>> {
+    let text = std::fs::read_to_string(repository().join(file))?;
     Ok(serde_saphyr::from_str(&text)?)
+}
+
+/// Asks promtool whether a rule file does what is expected of it.
+fn judged(rules: &Path, tests: &[Value]) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("alerts.test.yaml");
+    let suite = json!({
+        "rule_files": [rules],
+        "evaluation_interval": "1m",
+        "tests": tests,
+    });
+    std::fs::write(&file, suite.to_string())?;
+    let (passed, said) = promtool(
+        &["test", "rules", file.to_str().context("a path in UTF-8")?],
+        "",
+    )?;
+    assert!(passed, "{said}");
+    Ok(())
 }
 
 /// The labels that a selector's inside, or one of its short forms, stands for.
@@ -216,7 +308,7 @@ fn tests(rule: &Rule, case: &Case) -> Result<Vec<Value>> {
 
 #[test]
 fn every_alert_fires_when_it_should_and_only_then() -> Result<()> {
-    let (rules, cases) = (rules()?, cases()?);
+    let (rules, cases) = (rules()?, cases("tests/alerts.yaml")?);
     let names: Vec<_> = rules.iter().map(|rule| rule.alert.as_str()).collect();
     let told: Vec<_> = cases.iter().map(|case| case.alert.as_str()).collect();
     assert_eq!(
@@ -228,19 +320,139 @@ fn every_alert_fires_when_it_should_and_only_then() -> Result<()> {
         ensure!(!case.quiet.is_empty(), "{}: nothing is quiet", case.alert);
         all.extend(tests(rule, case)?);
     }
+    judged(&repository().join(RULES), &all)
+}
+
+#[test]
+fn every_alert_of_a_worker_fires_when_it_should_and_only_then() -> Result<()> {
+    let cases = cases("tests/worker_alerts.yaml")?;
+    for (worker, _) in WORKERS {
+        let folder = tempfile::tempdir()?;
+        let text = generated(
+            folder.path(),
+            &spec(worker)?,
+            &["--format", "prometheus-rules"],
+        )?;
+        let file = folder.path().join("rules.yaml");
+        std::fs::write(&file, &text)?;
+        let cases: Vec<&Case> = cases.iter().filter(|case| case.worker == worker).collect();
+        let rules = rules_of(&text)?;
+        let named: BTreeSet<&str> = rules.iter().map(|rule| &*rule.alert).collect();
+        let told: BTreeSet<&str> = cases.iter().map(|case| &*case.alert).collect();
+        assert_eq!(told, named, "{worker}");
+        let mut all = Vec::new();
+        for case in cases {
+            let rule = rules.iter().find(|rule| rule.alert == case.alert);
+            ensure!(!case.quiet.is_empty(), "{}: nothing is quiet", case.alert);
+            all.extend(tests(rule.context("a rule")?, case)?);
+        }
+        judged(&file, &all).with_context(|| worker.to_owned())?;
+    }
+    Ok(())
+}
+
+/// Every worker in one file, as a team has it.
+#[test]
+fn promtool_and_the_prometheus_operator_know_every_field_of_the_alerts_of_workers() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let file = folder.path().join("alerts.test.yaml");
-    let suite = json!({
-        "rule_files": [repository().join(RULES)],
-        "evaluation_interval": "1m",
-        "tests": all,
-    });
-    std::fs::write(&file, suite.to_string())?;
-    let (passed, said) = promtool(
-        &["test", "rules", file.to_str().context("a path in UTF-8")?],
-        "",
-    )?;
+    let mut all = spec("email")?;
+    for worker in ["steady", "render"] {
+        let spec = spec(worker)?;
+        all += spec.split_once("workers:\n").context("workers")?.1;
+    }
+    let rules = generated(folder.path(), &all, &["--format", "prometheus-rules"])?;
+    let file = folder.path().join("rules.yaml");
+    std::fs::write(&file, &rules)?;
+    let path = file.to_str().context("a path in UTF-8")?;
+    let (passed, said) = promtool(&["check", "rules", "--lint=all", "--lint-fatal", path], "")?;
     assert!(passed, "{said}");
+
+    let label = ["--alerts", "--alerts-label", "release=x"];
+    let manifests = generated(folder.path(), &all, &label)?;
+    let schemas = repository().join("target/tools/schemas");
+    let location = format!(
+        "{}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json",
+        schemas.display()
+    );
+    let judged = |manifests: &str| -> Result<(bool, String)> {
+        let mut command = Command::new(judge("kubeconform")?);
+        // The schemas are those of the charts, which have no kind of KEDA's.
+        command.args(["-strict", "-summary", "-skip", "ScaledObject,ScaledJob"]);
+        let output = fed(
+            command.args(["-schema-location", &location, "-"]),
+            manifests,
+        )?;
+        Ok((
+            output.status.success(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        ))
+    };
+    let (right, said) = judged(&manifests)?;
+    assert!(right && said.contains("Valid: 3, "), "{said}");
+    let (right, said) = judged(&manifests.replace("    for: 5m", "    fur: 5m"))?;
+    assert!(!right, "the judge can find something: {said}");
+
+    // The spec of each is a group of the rule file, and its metadata what the operator selects it by.
+    let objects = read_as_kubectl(&manifests)?;
+    let of_kind = objects.iter().filter(|it| it["kind"] == "PrometheusRule");
+    let groups: Vec<Value> = of_kind
+        .clone()
+        .map(|it| it["spec"]["groups"][0].clone())
+        .collect();
+    assert_eq!(read_as_kubectl(&rules)?, [json!({ "groups": groups })]);
+    for object in of_kind {
+        assert_eq!(object["metadata"]["labels"], json!({ "release": "x" }));
+    }
+    Ok(())
+}
+
+#[test]
+fn every_alert_of_a_worker_says_whom_it_is_about_and_leads_to_a_runbook_that_is_there() -> Result<()>
+{
+    let folder = tempfile::tempdir()?;
+    for (worker, whom) in [
+        ("email", "email in shop"),
+        ("steady", "steady"),
+        ("render", "render in shop"),
+    ] {
+        for (prefix, expected) in [
+            (None, "docs/runbooks/"),
+            (Some("https://r.example.com/x/"), "https://r.example.com/x/"),
+        ] {
+            let mut arguments = vec!["--format", "prometheus-rules"];
+            arguments.extend(prefix.iter().flat_map(|url| ["--runbook-url-prefix", url]));
+            let text = generated(folder.path(), &spec(worker)?, &arguments)?;
+            for rule in rules_of(&text)? {
+                let name = &rule.alert;
+                assert!(name.starts_with("BullMQWorker"), "{name}");
+                let said = |annotation: &str| {
+                    let text = rule.annotations.get(annotation);
+                    text.cloned()
+                        .with_context(|| format!("{name} has no {annotation}"))
+                };
+                assert_eq!(rule.annotations.len(), 3, "{name}");
+                for annotation in ["summary", "description"] {
+                    let text = said(annotation)?;
+                    assert!(text.contains(whom), "{name}: {text}");
+                    // A chart that renders its manifests would render these too.
+                    assert!(!text.contains("{{"), "{name}: {text}");
+                }
+                assert!(
+                    said("description")?.contains("Queues: email (redis main)"),
+                    "{name}"
+                );
+                let url = said("runbook_url")?;
+                let page = url.strip_prefix(expected).with_context(|| url.clone())?;
+                let page = repository().join("docs/runbooks").join(page);
+                assert!(page.is_file(), "{}", page.display());
+                let severity = rule.labels.get("severity").map(String::as_str);
+                assert!(
+                    matches!(severity, Some("critical" | "warning" | "info")),
+                    "{name}: {severity:?}"
+                );
+            }
+        }
+    }
     Ok(())
 }
 

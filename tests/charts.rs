@@ -448,6 +448,74 @@ fn what_cannot_be_is_refused_by_the_template_itself_with_the_name_of_the_value()
     }
 }
 
+#[test]
+fn alerts_of_all_workers_or_of_one_can_be_left_out_and_are_those_that_the_generator_prints() {
+    let folder = tempfile::tempdir().unwrap();
+    bare_chart(folder.path(), "scaling").unwrap();
+    let generate = |arguments: &[&str]| {
+        let mut command = Command::new(ours("bullmq-keda").unwrap());
+        let output = fed(
+            command.args(["generate", "-", "--alerts"]).args(arguments),
+            SPEC,
+        );
+        let output = output.unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let chart = folder.path().to_str().unwrap();
+    let helm_form = ["--format", "helm", "--values-key", "scaling", "-o", chart];
+    generate(&helm_form);
+    let alerts = |objects: Vec<Value>| {
+        let mut found: Vec<Value> = objects
+            .into_iter()
+            .filter(|object| object["kind"] == "PrometheusRule")
+            .collect();
+        found.sort_by_key(|object| object["metadata"]["name"].to_string());
+        found
+    };
+    let all = alerts(read_as_kubectl(&generate(&[])).unwrap());
+    assert_eq!(all.len(), 3);
+    for helm in HELMS {
+        let rendered = |values| rendered(helm, folder.path(), values).unwrap();
+        assert_eq!(alerts(rendered("{}").unwrap()), all, "{helm}");
+        for (values, expected) in [
+            ("scaling: {alerts: false}", vec![]),
+            (
+                "scaling: {alerts: false, workers: {steady: {alerts: true}}}",
+                vec!["steady-alerts"],
+            ),
+            (
+                "scaling: {workers: {steady: {alerts: false}}}",
+                vec!["1e3-alerts", "sleeper-alerts"],
+            ),
+            (
+                "scaling: {alerts: null, workers: {steady: {enabled: false}}}",
+                vec!["1e3-alerts", "sleeper-alerts"],
+            ),
+        ] {
+            let alerts = alerts(rendered(values).unwrap());
+            let names: Vec<&str> = alerts
+                .iter()
+                .map(|object| object["metadata"]["name"].as_str().unwrap())
+                .collect();
+            assert_eq!(names, expected, "{helm} {values}");
+        }
+        for (values, expected) in [
+            (
+                "scaling: {alerts: \"no\"}",
+                "scaling.workers.1e3.alerts: write true or false",
+            ),
+            (
+                "scaling: {alert: false}",
+                "scaling.alert: there is no such value; there are enabled, alerts, serverAddress and workers",
+            ),
+        ] {
+            let refused = rendered(values).unwrap_err();
+            assert!(refused.contains(expected), "{helm} {values}: {refused}");
+        }
+    }
+}
+
 /// `docs/adopting.md` says what becomes of a number of replicas that is taken out of a manifest; clients' and the API server's own code
 /// is asked whether that is so.
 #[test]

@@ -79,6 +79,11 @@ fn the<'o>(objects: &'o [Value], kind: &str) -> Result<&'o Value> {
     }
 }
 
+/// What makes the pods of the exporter.
+fn workload(objects: &[Value]) -> Result<&Value> {
+    the(objects, "Deployment").or_else(|_| the(objects, "StatefulSet"))
+}
+
 /// Helm 4 leaves empty lines between what one template renders; they mean nothing.
 fn without_empty_lines(text: &str) -> String {
     let lines = text.lines().filter(|line| !line.is_empty());
@@ -115,6 +120,35 @@ fn helm_s_own_linter_finds_nothing() {
             assert!(output.status.success(), "{helm} {values:?}: {said}");
         }
     }
+}
+
+/// The tests beside the chart, in the form that people who work on charts know.
+#[test]
+fn helm_unittest_passes_and_can_fail() {
+    let run = |chart: &Path| {
+        let output = Command::new(judge("helm-unittest").unwrap())
+            .args(["--strict", "--color=false"])
+            .arg(chart)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.success(), said)
+    };
+    let (passed, said) = run(&chart());
+    assert!(passed && said.contains("Test Suites: 4 passed"), "{said}");
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("chart");
+    copy(&chart(), &own).unwrap();
+    let helpers = own.join("templates/_helpers.tpl");
+    let text = fs::read_to_string(&helpers).unwrap();
+    fs::write(
+        &helpers,
+        text.replace("{{ if $wrong }}", "{{ if false }}")
+            .replace("{{- if $wrong }}", "{{- if false }}"),
+    )
+    .unwrap();
+    let (passed, said) = run(&own);
+    assert!(!passed && said.contains("wants a Redis"), "{said}");
 }
 
 fn kubeconform(manifests: &str) -> Result<(bool, String)> {
@@ -171,7 +205,7 @@ fn every_pod_is_restricted_without_rights_and_without_a_token() {
             }
         }
         let pods = [
-            &the(&objects, "Deployment").unwrap()["spec"]["template"]["spec"],
+            &workload(&objects).unwrap()["spec"]["template"]["spec"],
             &the(&objects, "Pod").unwrap()["spec"],
         ];
         for pod in pods {
@@ -195,98 +229,112 @@ fn every_pod_is_restricted_without_rights_and_without_a_token() {
     }
 }
 
+/// Values that cannot work, each with what is said of them.
+const REFUSED: &[(&str, &[&str])] = &[
+    (
+        "{}",
+        &["no Redis is named: set redis.url, for example redis://redis.shop.svc:6379/0"],
+    ),
+    (
+        "{redis: {url: 'redis://a'}, config: {redis: [{name: a, url: 'redis://a'}]}}",
+        &["redis.url and config are given"],
+    ),
+    (
+        "{redis: {url: 'redis://a', existingSecret: {name: s, urlKey: u}}}",
+        &["redis.url and redis.existingSecret.urlKey are given"],
+    ),
+    (
+        "{redis: {url: 'redis://user:hunter2@redis.shop:1'}, replicaCount: 3}",
+        &[
+            "the URL of redis://***@redis.shop:1 has a password in it",
+            "name a Secret by redis.existingSecret.name",
+            "replicaCount is 3: each exporter serves every queue",
+            "max by (redis, prefix, queue)",
+        ],
+    ),
+    (
+        "{config: {redis: [{name: a, url: 'redis://:hunter2@b'}]}}",
+        &["the URL of redis://***@b has a password in it"],
+    ),
+    (
+        "{redis: {url: 'redis://a', existingSecret: {name: s, urlKey: ''}}, shards: 2, replicaCount: 3}",
+        &["shards is 2 and replicaCount is 3: the shards are the replicas"],
+    ),
+    (
+        "{redis: {url: 'redis://a'}, shards: 2, replicaCount: 0}",
+        &["replicaCount is 0, which stops a Deployment, and with shards there is none"],
+    ),
+    (
+        "{redis: {url: 'redis://a'}, shards: 2, service: {type: LoadBalancer}}",
+        &[
+            "service.type is LoadBalancer: behind one address each request would reach another shard",
+        ],
+    ),
+    (
+        "{redis: {url: 'redis://a'}, shards: 2, podDisruptionBudget: {enabled: true, minAvailable: 2}}",
+        &["podDisruptionBudget.minAvailable is 2 of 2 shards"],
+    ),
+    (
+        "{config: {redis: [{name: a, url: 'redis://b'}]}, redis: {existingSecret: {name: s}}}",
+        &["with a configuration file write them there, as password_file"],
+    ),
+    (
+        "{redis: {existingSecret: {name: s, urlKey: u}, tls: {serverName: b}}}",
+        &["redis.tls, redis.sentinel and redis.readFrom need redis.url"],
+    ),
+    (
+        "{redis: {url: 'redis://a', tls: {serverName: b}}}",
+        &["redis.url asks for no TLS: write rediss:// in it"],
+    ),
+    (
+        "{redis: {url: 'rediss://a', tls: {existingSecret: s}}}",
+        &["redis.tls.existingSecret is given, and no key of it"],
+    ),
+    (
+        "{redis: {url: 'rediss://a', tls: {existingSecret: s, certKey: c}}}",
+        &["a client certificate needs its key"],
+    ),
+    (
+        "{redis: {url: 'rediss://a', tls: {caKey: c}}}",
+        &["keys of redis.tls are given without redis.tls.existingSecret"],
+    ),
+    (
+        "{redis: {url: 'redis://a', readFrom: replica}}",
+        &["need Sentinels in redis.url"],
+    ),
+    (
+        "{redis: {url: 'redis://a'}, serviceMonitor: {enabled: true}, podMonitor: {enabled: true}}",
+        &["every series would exist twice"],
+    ),
+    (
+        "{redis: {url: 'redis://a'}, web: {config: {basic_auth_users: {a: b}}, existingSecret: {name: s}}}",
+        &["web.config and web.existingSecret.name are given"],
+    ),
+    (
+        "{redis: {existingSecret: {name: s, urlKey: u}}, networkPolicy: {enabled: true}}",
+        &["name the ports of Redis, or it could not be reached"],
+    ),
+    (
+        "{redis: {url: 'redis://a'}, podDisruptionBudget: {minAvailable: 1, maxUnavailable: 1}}",
+        &["Kubernetes takes one"],
+    ),
+    (
+        "{redis: {url: 'redis://a'}, prometheusRule: {enabled: true, alerts: {BullMQQueueLatencyHihg: {threshold: 1}}}}",
+        &[
+            "prometheusRule.alerts.BullMQQueueLatencyHihg: there is no such alert; there are ",
+            "BullMQQueueLatencyHigh",
+        ],
+    ),
+    (
+        "{redis: {url: 'redis://a'}, prometheusRule: {enabled: true, alerts: {BullMQRedisUnreachable: {threshold: 1}}}}",
+        &["prometheusRule.alerts.BullMQRedisUnreachable.threshold: this alert has no threshold"],
+    ),
+];
+
 #[test]
 fn what_cannot_work_is_refused_with_a_sentence_and_all_of_it_at_once() {
-    let cases: &[(&str, &[&str])] = &[
-        (
-            "{}",
-            &["no Redis is named: set redis.url, for example redis://redis.shop.svc:6379/0"],
-        ),
-        (
-            "{redis: {url: 'redis://a'}, config: {redis: [{name: a, url: 'redis://a'}]}}",
-            &["redis.url and config are given"],
-        ),
-        (
-            "{redis: {url: 'redis://a', existingSecret: {name: s, urlKey: u}}}",
-            &["redis.url and redis.existingSecret.urlKey are given"],
-        ),
-        (
-            "{redis: {url: 'redis://user:hunter2@redis.shop:1'}, replicaCount: 3}",
-            &[
-                "the URL of redis://***@redis.shop:1 has a password in it",
-                "name a Secret by redis.existingSecret.name",
-                "replicaCount is 3: each exporter serves every queue",
-                "max by (redis, prefix, queue)",
-            ],
-        ),
-        (
-            "{config: {redis: [{name: a, url: 'redis://:hunter2@b'}]}}",
-            &["the URL of redis://***@b has a password in it"],
-        ),
-        (
-            "{redis: {url: 'redis+cluster://a'}}",
-            &["Redis Cluster is not read"],
-        ),
-        (
-            "{config: {redis: [{name: a, url: 'redis://b'}]}, redis: {existingSecret: {name: s}}}",
-            &["with a configuration file write them there, as password_file"],
-        ),
-        (
-            "{redis: {existingSecret: {name: s, urlKey: u}, tls: {serverName: b}}}",
-            &["redis.tls, redis.sentinel and redis.readFrom need redis.url"],
-        ),
-        (
-            "{redis: {url: 'redis://a', tls: {serverName: b}}}",
-            &["redis.url asks for no TLS: write rediss:// in it"],
-        ),
-        (
-            "{redis: {url: 'rediss://a', tls: {existingSecret: s}}}",
-            &["redis.tls.existingSecret is given, and no key of it"],
-        ),
-        (
-            "{redis: {url: 'rediss://a', tls: {existingSecret: s, certKey: c}}}",
-            &["a client certificate needs its key"],
-        ),
-        (
-            "{redis: {url: 'rediss://a', tls: {caKey: c}}}",
-            &["keys of redis.tls are given without redis.tls.existingSecret"],
-        ),
-        (
-            "{redis: {url: 'redis://a', readFrom: replica}}",
-            &["need Sentinels in redis.url"],
-        ),
-        (
-            "{redis: {url: 'redis://a'}, serviceMonitor: {enabled: true}, podMonitor: {enabled: true}}",
-            &["every series would exist twice"],
-        ),
-        (
-            "{redis: {url: 'redis://a'}, web: {config: {basic_auth_users: {a: b}}, existingSecret: {name: s}}}",
-            &["web.config and web.existingSecret.name are given"],
-        ),
-        (
-            "{redis: {existingSecret: {name: s, urlKey: u}}, networkPolicy: {enabled: true}}",
-            &["name the ports of Redis, or it could not be reached"],
-        ),
-        (
-            "{redis: {url: 'redis://a'}, podDisruptionBudget: {minAvailable: 1, maxUnavailable: 1}}",
-            &["Kubernetes takes one"],
-        ),
-        (
-            "{redis: {url: 'redis://a'}, prometheusRule: {enabled: true, alerts: {BullMQQueueLatencyHihg: {threshold: 1}}}}",
-            &[
-                "prometheusRule.alerts.BullMQQueueLatencyHihg: there is no such alert; there are ",
-                "BullMQQueueLatencyHigh",
-            ],
-        ),
-        (
-            "{redis: {url: 'redis://a'}, prometheusRule: {enabled: true, alerts: {BullMQRedisUnreachable: {threshold: 1}}}}",
-            &[
-                "prometheusRule.alerts.BullMQRedisUnreachable.threshold: this alert has no threshold",
-            ],
-        ),
-    ];
     for helm in HELMS {
-        for (values, sentences) in cases {
+        for (values, sentences) in REFUSED {
             let refused = rendered(helm, values).unwrap().expect_err(values);
             for sentence in *sentences {
                 assert!(refused.contains(sentence), "{helm} {values}: {refused}");
@@ -301,6 +349,7 @@ fn a_slip_in_the_values_is_refused_by_the_schema_with_its_name() {
     for helm in HELMS {
         for (values, name) in [
             ("replicas: 2", "replicas"),
+            ("shards: 0", "shards"),
             ("redis: {uri: 'redis://a'}", "uri"),
             ("redis: {url: 'redis.shop:6379'}", "url"),
             (
@@ -463,6 +512,51 @@ fn values_change_what_they_name() {
     }
 }
 
+/// The release that the chart needs for shards, whatever else it is told.
+#[test]
+fn shards_are_refused_by_a_kubernetes_whose_pods_do_not_know_their_index() {
+    for helm in HELMS {
+        for (version, renders) in [("1.27.16", false), ("1.28.0", true), ("1.28.0-eks-1", true)] {
+            let rendered = helm_template(
+                helm,
+                &chart(),
+                &[
+                    "--kube-version",
+                    version,
+                    "--set",
+                    "redis.url=redis://a,shards=2",
+                ],
+            )
+            .unwrap();
+            match rendered {
+                Ok(_) => assert!(renders, "{helm} {version}"),
+                Err(refused) => assert!(
+                    !renders && refused.contains("shards needs Kubernetes 1.28"),
+                    "{helm} {version}: {refused}"
+                ),
+            }
+        }
+    }
+}
+
+/// The names of 63 letters that Kubernetes takes leave a `StatefulSet` no room for what it adds.
+#[test]
+fn a_release_of_a_long_name_has_shards_too() {
+    let long = "a".repeat(63);
+    let values = format!("{SOME_REDIS}shards: 1000\nfullnameOverride: {long}\n");
+    let objects = rendered("helm4", &values).unwrap().unwrap();
+    let name = the(&objects, "StatefulSet").unwrap()["metadata"]["name"].clone();
+    // `-` and a hash of ten letters, in a label.
+    assert_eq!(name, "a".repeat(52));
+    let service = the(&objects, "Service").unwrap();
+    assert_eq!(
+        service["metadata"]["name"],
+        the(&objects, "StatefulSet").unwrap()["spec"]["serviceName"]
+    );
+    assert_eq!(service["metadata"]["name"].as_str().unwrap().len(), 63);
+    assert_eq!(service["spec"]["clusterIP"], "None");
+}
+
 #[test]
 fn the_network_policy_lets_the_exporter_reach_the_ports_of_every_url() {
     for (urls, ports) in [
@@ -471,6 +565,10 @@ fn the_network_policy_lets_the_exporter_reach_the_ports_of_every_url() {
         (&["redis://[::1]", "redis://[::1]:7/0"], &[6379, 7]),
         (&["redis+sentinel://u@a:1,b/m/0"], &[1, 26379, 6379]),
         (&["unix:///run/redis.sock", "valkey://a"], &[6379]),
+        (
+            &["redis+cluster://u@a:1,b", "rediss+cluster://c:6380/0"],
+            &[1, 6379, 6380],
+        ),
     ] {
         let servers: Vec<Value> = urls
             .iter()
@@ -745,65 +843,99 @@ fn notes(values: &str, apis: &[&str]) -> Result<String> {
         .to_owned())
 }
 
+const OPERATOR: &str = "monitoring.coreos.com/v1";
+const KEDA: &str = "keda.sh/v1alpha1";
+const NO_MONITOR: &str = "neither serviceMonitor.enabled nor podMonitor.enabled is set";
+const INSTALL: &str = "helm upgrade --install keda kedacore/keda";
+const NO_OPERATOR: &str = "the Prometheus operator's API monitoring.coreos.com/v1 was not found";
+/// Values and APIs, what the notes then say, and what they do not say.
+const NOTES: &[Notes] = &[
+    (
+        "",
+        &[],
+        &[
+            "port-forward service/shop-bullmq-exporter 9538:9538",
+            "curl -s http://localhost:9538/metrics | grep",
+            NO_MONITOR,
+            "by a scrape_config",
+            INSTALL,
+            "--set prometheus.operator.enabled=true",
+            "bullmq-keda init --exporter http://localhost:9538 -o spec.yaml\n  bullmq-keda generate spec.yaml -o scaledobjects.yaml",
+        ],
+        &[NO_OPERATOR],
+    ),
+    (
+        "",
+        &[OPERATOR, KEDA],
+        &["The Prometheus operator is here: set serviceMonitor.enabled=true"],
+        &[INSTALL, NO_OPERATOR],
+    ),
+    (
+        "serviceMonitor: {enabled: true}",
+        &[],
+        &[NO_OPERATOR],
+        &[NO_MONITOR],
+    ),
+    (
+        "serviceMonitor: {enabled: true}",
+        &[OPERATOR, KEDA],
+        &[],
+        &["WARNING"],
+    ),
+    (
+        "serviceMonitor: {enabled: true}\nweb: {routePrefix: /q, existingSecret: {name: s, tls: true, credentials: true}}",
+        &[OPERATOR],
+        &[
+            "curl -sk --user USER https://localhost:9538/q/metrics",
+            "the monitor has none: set its basicAuth or tlsConfig",
+            "curl -sk --user USER https://localhost:9538/q/metrics | bullmq-keda init --exporter - -o spec.yaml",
+            "checks that the exporter listens; it has no credentials to ask more",
+        ],
+        &[],
+    ),
+    (
+        "replicaCount: 2\nacknowledgeDuplicateSeries: true",
+        &[],
+        &["WARNING: 2 exporters serve every series as often"],
+        &["shard"],
+    ),
+    (
+        "shards: 4\nservice: {port: 80}",
+        &[],
+        &[
+            "port-forward service/shop-bullmq-exporter-shards 9538:9538",
+            "logs --selector app.kubernetes.io/instance=shop,app.kubernetes.io/name=bullmq-exporter --prefix",
+            "in one of the 4 shards",
+            "scrape every shard: dns_sd_configs with the name shop-bullmq-exporter-shards.default.svc, type A, port 9538",
+            "for shard in $(seq 0 3); do\n    kubectl get --raw \
+                 /api/v1/namespaces/default/pods/shop-bullmq-exporter-$shard:9538/proxy/metrics\n  done | bullmq-keda init --exporter - -o spec.yaml",
+        ],
+        &["by a scrape_config", "init sees the queues of the shard"],
+    ),
+    (
+        "shards: 2\nweb: {telemetryPath: /m, existingSecret: {name: s, tls: true, credentials: true}}",
+        &[],
+        &[
+            "curl -sk --user USER https://localhost:9538/m | bullmq-keda init --exporter - ",
+            "init sees the queues of the shard that it asks",
+        ],
+        &["kubectl get --raw"],
+    ),
+    (
+        "web: {telemetryPath: /m, routePrefix: /q}\nprometheusRule: {enabled: true}",
+        &[OPERATOR],
+        &[
+            "bullmq-keda init --exporter http://localhost:9538/q/m -o spec.yaml",
+            "bullmq-keda generate spec.yaml --alerts -o scaledobjects.yaml",
+            "checks that every bullmq_up is 1.",
+        ],
+        &["No alerts were made"],
+    ),
+];
+
 #[test]
 fn the_notes_tell_the_next_command_and_what_is_missing() {
-    const OPERATOR: &str = "monitoring.coreos.com/v1";
-    const KEDA: &str = "keda.sh/v1alpha1";
-    const NO_MONITOR: &str = "neither serviceMonitor.enabled nor podMonitor.enabled is set";
-    const INSTALL: &str = "helm upgrade --install keda kedacore/keda";
-    const NO_OPERATOR: &str =
-        "the Prometheus operator's API monitoring.coreos.com/v1 was not found";
-    let cases: &[Notes] = &[
-        (
-            "",
-            &[],
-            &[
-                "port-forward service/shop-bullmq-exporter 9538:9538",
-                "curl -s http://localhost:9538/metrics | grep",
-                NO_MONITOR,
-                "by a scrape_config",
-                INSTALL,
-                "--set prometheus.operator.enabled=true",
-                "bullmq-keda init --exporter http://localhost:9538 -o spec.yaml",
-            ],
-            &[NO_OPERATOR],
-        ),
-        (
-            "",
-            &[OPERATOR, KEDA],
-            &["The Prometheus operator is here: set serviceMonitor.enabled=true"],
-            &[INSTALL, NO_OPERATOR],
-        ),
-        (
-            "serviceMonitor: {enabled: true}",
-            &[],
-            &[NO_OPERATOR],
-            &[NO_MONITOR],
-        ),
-        (
-            "serviceMonitor: {enabled: true}",
-            &[OPERATOR, KEDA],
-            &[],
-            &["WARNING"],
-        ),
-        (
-            "serviceMonitor: {enabled: true}\nweb: {routePrefix: /q, existingSecret: {name: s, tls: true, credentials: true}}",
-            &[OPERATOR],
-            &[
-                "curl -sk --user USER https://localhost:9538/q/metrics",
-                "the monitor has none: set its basicAuth or tlsConfig",
-                "--exporter https://localhost:9538/q ",
-            ],
-            &[],
-        ),
-        (
-            "replicaCount: 2\nacknowledgeDuplicateSeries: true",
-            &[],
-            &["WARNING: 2 exporters serve every series as often"],
-            &[],
-        ),
-    ];
-    for (values, apis, said, not_said) in cases {
+    for (values, apis, said, not_said) in NOTES {
         let notes = notes(&format!("{SOME_REDIS}{values}\n"), apis).unwrap();
         for sentence in *said {
             assert!(
@@ -820,7 +952,7 @@ fn the_notes_tell_the_next_command_and_what_is_missing() {
     }
 }
 
-/// The pod of the Deployment on this machine: its arguments and environment, and its volumes as files below a folder of its own.
+/// The pod of the Deployment, or the second one of the `StatefulSet`, on this machine: its arguments and environment, and its volumes as files below a folder of its own.
 struct Pod {
     /// Kept until the pod is gone.
     _folder: tempfile::TempDir,
@@ -834,8 +966,8 @@ impl Pod {
         let folder = tempfile::tempdir()?;
         let here = folder.path().join("root").display().to_string();
         let moved = |text: &str| text.replace(FOLDER, &format!("{here}{FOLDER}"));
-        let deployment = the(objects, "Deployment")?;
-        let spec = deployment.pointer("/spec/template/spec").context("a pod")?;
+        let workload = workload(objects)?;
+        let spec = workload.pointer("/spec/template/spec").context("a pod")?;
         let container = spec.pointer("/containers/0").context("a container")?;
         let content = |kind: &str, name: &str, key: &str| -> Result<String> {
             let made = objects
@@ -888,24 +1020,35 @@ impl Pod {
                 fs::write(to.join(name), text)?;
             }
         }
-        let arguments = list(&container["args"])
-            .into_iter()
-            .map(|argument| {
-                Ok(moved(argument.as_str().context("an argument")?).replace("$$(", "$("))
-            })
-            .collect::<Result<_>>()?;
         let mut environment = Vec::new();
         for variable in list(&container["env"]) {
             let name = variable["name"].as_str().context("a name")?.to_owned();
-            let value = match variable.pointer("/valueFrom/secretKeyRef") {
-                Some(from) => secret(
+            let label = variable.pointer("/valueFrom/fieldRef/fieldPath");
+            let value = match (variable.pointer("/valueFrom/secretKeyRef"), label) {
+                (Some(from), _) => secret(
                     from["name"].as_str().context("a name")?,
                     from["key"].as_str().context("a key")?,
                 ),
-                None => variable["value"].as_str().context("a value")?.to_owned(),
+                (None, Some(label)) => {
+                    ensure!(label == "metadata.labels['apps.kubernetes.io/pod-index']");
+                    "1".to_owned()
+                }
+                (None, None) => variable["value"].as_str().context("a value")?.to_owned(),
             };
             environment.push((name, value));
         }
+        // As the kubelet does it: <https://github.com/kubernetes/kubernetes/blob/v1.35.5/third_party/forked/golang/expansion/expand.go>.
+        let expanded = |argument: &str| {
+            let mut argument = argument.replace("$$", "\0");
+            for (name, value) in &environment {
+                argument = argument.replace(&format!("$({name})"), value);
+            }
+            argument.replace('\0', "$")
+        };
+        let arguments = list(&container["args"])
+            .into_iter()
+            .map(|argument| Ok(expanded(&moved(argument.as_str().context("an argument")?))))
+            .collect::<Result<_>>()?;
         Ok(Self {
             _folder: folder,
             arguments,

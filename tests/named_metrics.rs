@@ -118,7 +118,9 @@ fn asked() -> Result<Vec<Asked>> {
         let text = std::fs::read_to_string(&path)?;
         if place.starts_with("dashboards/") && path.extension().is_some_and(|it| it == "json") {
             of_dashboard(&place, &serde_json::from_str(&text)?, &mut asked);
-        } else if place.starts_with("charts/") && place.contains("/rules/") {
+        } else if place.starts_with("charts/") && place.contains("/rules/")
+            || place.starts_with("examples/") && place.ends_with("/rules.yaml")
+        {
             let rules: Value = serde_saphyr::from_str(&text)?;
             strings(&rules, "expr", &mut |expression, _| {
                 asked.push(Asked {

@@ -140,9 +140,30 @@ fn random_texts() -> Result<Vec<String>> {
         .collect()
 }
 
+/// What becomes of a text before it stands in an annotation or in the template of a Job.
+type Kept = fn(&str) -> String;
+
+/// Nothing.
+fn everything(text: &str) -> String {
+    text.to_owned()
+}
+
+/// It goes through Helm's `toYaml`, which loses these characters: the program refuses them for that form.
+fn what_helm_keeps(text: &str) -> String {
+    text.replace(
+        |c| matches!(c, '\u{7f}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}'),
+        "",
+    )
+}
+
+/// It goes through a chart that may render templates in it or not: the program refuses two braces in a row for that.
+fn what_every_chart_keeps(text: &str) -> String {
+    what_helm_keeps(text).replace('{', "{ ")
+}
+
 /// A stream of specs, one for each label value, with a worker for each name and each text. Everything in it is quoted, so that no reader
 /// is asked about the spec.
-fn specs(template: &Path) -> Result<String> {
+fn specs(template: &Path, kept: Kept) -> Result<String> {
     let template = quoted(template.to_str().context("a path that is text")?);
     let mut texts: Vec<String> = TEXTS.iter().map(|text| (*text).to_owned()).collect();
     texts.extend(random_texts()?);
@@ -164,8 +185,7 @@ fn specs(template: &Path) -> Result<String> {
             let name = names
                 .next()
                 .unwrap_or_else(|| format!("w-{index}-{worker}"));
-            // Charts that render templates in what they take would render one in an annotation too.
-            let annotation = quoted(&text.replace('{', "{ "));
+            let annotation = quoted(&kept(text));
             let text = quoted(text);
             let _ = writeln!(
                 out,
@@ -180,14 +200,15 @@ fn specs(template: &Path) -> Result<String> {
 }
 
 /// A template of a Job with the same texts, and where it is.
-fn template() -> Result<(tempfile::TempDir, PathBuf)> {
+fn template(kept: Kept) -> Result<(tempfile::TempDir, PathBuf)> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("job.yaml");
     let mut text = "apiVersion: batch/v1\nkind: Job\nspec:\n  backoffLimit: 3\n  template:\n    spec:\n      restartPolicy: Never\n      \
                     containers:\n      - name: \"on\"\n        image: worker\n        args:\n"
         .to_owned();
-    for one in TEXTS.iter().filter(|text| !text.contains("{{")) {
-        let _ = writeln!(text, "        - {}", quoted(one));
+    for one in TEXTS {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "        - {}", quoted(&kept(one)));
     }
     std::fs::write(&path, text)?;
     Ok((folder, path))
@@ -238,8 +259,8 @@ fn assert_same(reader: &str, read: &BTreeMap<String, Value>, meant: &BTreeMap<St
 
 #[test]
 fn what_kubectl_and_pyyaml_read_is_what_was_meant() {
-    let (_folder, template) = template().unwrap();
-    let specs = specs(&template).unwrap();
+    let (_folder, template) = template(everything).unwrap();
+    let specs = specs(&template, everything).unwrap();
     let meant = meant(&specs).unwrap();
     for name in NAMES {
         let key = format!("{}/{name}", name.replace('.', "-"));
@@ -298,8 +319,8 @@ fn chart(folder: &Path, templates: &[(&str, &str)]) -> Result<()> {
 
 #[test]
 fn what_helm_renders_from_the_template_is_what_was_meant() {
-    let (_folder, template) = template().unwrap();
-    let specs = specs(&template).unwrap();
+    let (_folder, template) = template(everything).unwrap();
+    let specs = specs(&template, everything).unwrap();
     let meant = meant(&specs).unwrap();
     let made = generate(&["--format", "helm"], &specs).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -322,57 +343,138 @@ fn what_helm_renders_from_the_template_is_what_was_meant() {
 /// The two ways in which charts take manifests, and a chart has either.
 const TAKING_MANIFESTS: [(&str, &str); 2] = [
     (
-        "as they are",
+        "toYaml",
         "{{- range .Values.on.extraManifests }}\n---\n{{ toYaml . }}\n{{- end }}\n",
     ),
     (
-        "as templates",
+        "tpl",
         "{{- range .Values.on.extraManifests }}\n---\n{{ tpl (toYaml .) $ }}\n{{- end }}\n",
     ),
+];
+
+/// Holds what a chart makes of values against what was meant.
+fn assert_comes_through(way: &str, values: &str, meant: &BTreeMap<String, Value>) -> Result<()> {
+    let (_, template) = TAKING_MANIFESTS
+        .iter()
+        .find(|(name, _)| *name == way)
+        .context("a way")?;
+    let folder = tempfile::tempdir()?;
+    chart(folder.path(), &[("extra.yaml", template)])?;
+    let file = folder.path().join("keda.yaml");
+    std::fs::write(&file, values)?;
+    for helm in HELMS {
+        let arguments = ["--values", file.to_str().context("a path")?];
+        let rendered = helm_template(helm, folder.path(), &arguments)?;
+        let rendered = rendered.map_err(anyhow::Error::msg)?;
+        let mut read = by_name(read_as_kubectl(&rendered)?)?;
+        for object in read.values_mut() {
+            let triggers = object.pointer_mut("/spec/triggers");
+            let triggers = triggers.and_then(Value::as_array_mut);
+            for trigger in triggers.into_iter().flatten() {
+                let query = trigger.pointer_mut("/metadata/query");
+                let query = query.context("a query")?;
+                let text = query.as_str().context("a text")?;
+                assert!(!text.contains("{{"), "{text}");
+                // In a text of PromQL the code of a brace is a brace.
+                *query = Value::String(text.replace(r"{\x7b", "{{"));
+            }
+        }
+        assert_same(&format!("{helm} {way}"), &read, meant);
+    }
+    Ok(())
+}
+
+const AS_VALUES: [&str; 4] = [
+    "--format",
+    "helm-values",
+    "--values-key",
+    "on.extraManifests",
 ];
 
 #[test]
 fn a_chart_that_takes_manifests_renders_what_was_meant_whether_it_renders_templates_in_them_or_not()
 {
-    let (_folder, template) = template().unwrap();
-    let specs = specs(&template).unwrap();
-    let mut meant = meant(&specs).unwrap();
-    // Helm's toYaml cannot write them: it makes nothing of a whole manifest that has a DEL, and a blank of NEL. No chart can take them so.
-    meant.retain(|_, object| !object.to_string().contains(['\u{7f}', '\u{85}']));
-    let values = generate(
-        &[
-            "--format",
-            "helm-values",
-            "--values-key",
-            "on.extraManifests",
-        ],
-        &specs,
-    )
-    .unwrap();
-    for (way, template) in TAKING_MANIFESTS {
-        let folder = tempfile::tempdir().unwrap();
-        chart(folder.path(), &[("extra.yaml", template)]).unwrap();
-        let file = folder.path().join("keda.yaml");
-        std::fs::write(&file, &values).unwrap();
-        for helm in HELMS {
-            let arguments = ["--values", file.to_str().unwrap()];
-            let rendered = helm_template(helm, folder.path(), &arguments)
-                .unwrap()
-                .unwrap();
-            let mut read = by_name(read_as_kubectl(&rendered).unwrap()).unwrap();
-            for object in read.values_mut() {
-                let triggers = object.pointer_mut("/spec/triggers");
-                let triggers = triggers.and_then(Value::as_array_mut);
-                for trigger in triggers.into_iter().flatten() {
-                    let query = &mut trigger["metadata"]["query"];
-                    let text = query.as_str().unwrap();
-                    assert!(!text.contains("{{"), "{text}");
-                    // In a text of PromQL the code of a brace is a brace.
-                    *query = Value::String(text.replace(r"{\x7b", "{{"));
-                }
-            }
-            read.retain(|name, _| meant.contains_key(name));
-            assert_same(&format!("{helm} {way}"), &read, &meant);
+    let (_folder, template) = template(what_every_chart_keeps).unwrap();
+    let specs = specs(&template, what_every_chart_keeps).unwrap();
+    let meant = meant(&specs).unwrap();
+    let values = generate(&AS_VALUES, &specs).unwrap();
+    for (way, _) in TAKING_MANIFESTS {
+        assert_comes_through(way, &values, &meant).unwrap();
+    }
+}
+
+#[test]
+fn a_chart_of_either_kind_renders_texts_with_braces_as_they_were_meant_where_its_kind_is_told() {
+    let (_folder, template) = template(what_helm_keeps).unwrap();
+    let specs = specs(&template, what_helm_keeps).unwrap();
+    let meant = meant(&specs).unwrap();
+    for (way, _) in TAKING_MANIFESTS {
+        let told = [&AS_VALUES[..], &["--values-through", way]].concat();
+        let values = generate(&told, &specs).unwrap();
+        assert_comes_through(way, &values, &meant).unwrap();
+    }
+    // Where it is not told, each such text is told with its place; the template's too.
+    let refused = generate(&AS_VALUES, &specs).unwrap_err().to_string();
+    assert!(refused.contains("error[helm-values/template]"), "{refused}");
+    assert!(refused.contains("--> <stdin>:"), "{refused}");
+    let spec = format!(
+        "apiVersion: bullmq-keda/v1\nprometheus: {{serverAddress: \"http://p\"}}\nworkers:\n- {{name: a, queues: [\"{{{{\"], concurrency: 1, \
+         replicas: {{min: 0, max: 2}}, target: {{kind: Job, template: {}}}}}\n",
+        quoted(template.to_str().unwrap())
+    );
+    let refused = generate(&AS_VALUES, &spec).unwrap_err().to_string();
+    assert!(refused.contains("job.yaml:"), "{refused}");
+    assert!(!refused.contains("--> <stdin>:"), "{refused}");
+}
+
+/// What Helm loses is what the program says that it loses, character for character.
+#[test]
+fn the_characters_that_helm_loses_are_those_that_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, template) = TAKING_MANIFESTS[0];
+    chart(folder.path(), &[("extra.yaml", template)]).unwrap();
+    let planes = [
+        0xfffd, 0xfffe, 0xffff, 0x1fffe, 0x2028, 0x2029, 0xfeff, 0x10_ffff,
+    ];
+    let characters: Vec<char> = (1..0xa2).chain(planes).filter_map(char::from_u32).collect();
+    let values = characters.iter().fold(
+        "{\"on\": {extraManifests: [".to_owned(),
+        |mut values, character| {
+            // Writing to a String cannot fail.
+            let _ = write!(
+                values,
+                "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {}}}, data: {{a: {}}}}}, ",
+                quoted(&format!("c{:x}", u32::from(*character))),
+                quoted(&format!("a{character}b"))
+            );
+            values
+        },
+    ) + "]}}\n";
+    let file = folder.path().join("values.yaml");
+    std::fs::write(&file, values).unwrap();
+    for helm in HELMS {
+        let arguments = ["--values", file.to_str().unwrap()];
+        let rendered = helm_template(helm, folder.path(), &arguments);
+        let read = read_as_kubectl(&rendered.unwrap().unwrap()).unwrap();
+        let come: BTreeMap<&str, &str> = read
+            .iter()
+            .filter_map(|it| Some((it["metadata"]["name"].as_str()?, it["data"]["a"].as_str()?)))
+            .collect();
+        for character in &characters {
+            let name = format!("c{:x}", u32::from(*character));
+            let text = format!("a{character}b");
+            let comes = come.get(&*name) == Some(&&*text);
+            assert_eq!(comes, what_helm_keeps(&text) == text, "{helm} {name}");
         }
+    }
+    for character in &characters {
+        let spec = format!(
+            "apiVersion: bullmq-keda/v1\nprometheus: {{serverAddress: \"http://p\"}}\nworkers:\n- {{name: a, queues: [a], concurrency: 1, \
+             replicas: {{min: 1, max: 2}}, annotations: {{a: {}}}}}\n",
+            quoted(&character.to_string())
+        );
+        let refused = generate(&AS_VALUES, &spec).is_err();
+        let lost = what_helm_keeps(&character.to_string()).is_empty();
+        assert_eq!(refused, lost, "{character:?}");
     }
 }

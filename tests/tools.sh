@@ -194,6 +194,7 @@ build_go_tools() {
   bin=$PWD/target/tools/bin
   for tool in actionlint=github.com/rhysd/actionlint/cmd/actionlint helm3=helm.sh/helm/v3/cmd/helm helm4=helm.sh/helm/v4/cmd/helm kustomize=sigs.k8s.io/kustomize/kustomize/v5 \
     kubeconform=github.com/yannh/kubeconform/cmd/kubeconform helm-docs=github.com/norwoodj/helm-docs/cmd/helm-docs \
+    helm-unittest=github.com/helm-unittest/helm-unittest/cmd/helm-unittest \
     manifests-to-json=./manifests-to-json replicas-after=./replicas-after; do
     (cd tests/tools && GOTOOLCHAIN=local "$go" build -buildvcs=false -mod=readonly -ldflags=-s -o "$bin/${tool%%=*}" "${tool#*=}") >&2 ||
       fail "go build failed for ${tool#*=}."

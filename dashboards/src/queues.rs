@@ -62,7 +62,7 @@ fn now() -> Vec<Panel> {
 }
 
 fn trouble() -> Panel {
-    Panel::table("Queues by the age of their oldest ready job", "The first row waits longest. Click on a queue to see it alone. Workers are missing where CLIENT LIST is denied, the failure ratio where workers keep no metrics.")
+    Panel::table("Queues by the age of their oldest ready job", "The first row waits longest. Click on a queue to see it alone. Workers are missing where CLIENT LIST is denied, what is completed and failed where workers keep no metrics.")
         .columns(&[("namespace", "Namespace"), ("job", ""), ("redis", "Redis"), ("prefix", "Prefix"), ("queue", "Queue")])
         .query(of_queue("bullmq_queue_oldest_ready_age_seconds"), "Oldest ready")
         .query(of_queue("bullmq_queue_ready_jobs"), "Ready")
@@ -70,12 +70,16 @@ fn trouble() -> Panel {
         .query(of_queue("bullmq_queue_demand_jobs"), "Demand")
         .query(of_queue("bullmq_queue_workers"), "Workers")
         .query(of_queue("bullmq_queue_delayed_due_jobs"), "Due")
+        .query(rate_of_queue("bullmq_job_completed_total"), "Completed/s")
+        .query(rate_of_queue("bullmq_job_failed_total"), "Failed/s")
         .query(in_state("failed"), "Failed, kept")
         .query(failure_ratio(), "Failure ratio")
         .query(of_queue("bullmq_queue_paused"), "Paused")
         .query(of_queue("bullmq_queue_orphaned"), "Orphaned")
         .query(of_queue("bullmq_queue_schedulers_overdue"), "Schedules overdue")
         .column_unit("Oldest ready", "s")
+        .column_unit("Completed/s", "ops")
+        .column_unit("Failed/s", "ops")
         .column_unit("Failure ratio", "percentunit")
         .row_link("This queue", TO_THE_QUEUE)
 }

@@ -96,6 +96,21 @@ impl From<Problem> for Documents {
     }
 }
 
+/// The first scalar below a node, key or value, that has this text, but for what stands under one of these keys.
+pub fn scalar<'n>(node: &'n Node, wanted: &str, but_under: &[&str]) -> Option<&'n Node> {
+    match &node.kind {
+        Kind::Scalar { text, .. } => (text == wanted).then_some(node),
+        Kind::Sequence(items) => items
+            .iter()
+            .find_map(|item| scalar(item, wanted, but_under)),
+        Kind::Mapping(entries) => entries.iter().find_map(|(key, value)| {
+            let skipped = key.text().is_some_and(|key| but_under.contains(&key));
+            let value = || scalar(value, wanted, but_under).filter(|_| !skipped);
+            scalar(key, wanted, but_under).or_else(value)
+        }),
+    }
+}
+
 /// Reads all documents of one input. `source` is its index, which every place names.
 pub fn read(text: &str, source: usize, dialect: Dialect) -> Documents {
     let mut builder = Builder::new(dialect);

@@ -5,6 +5,8 @@
 //! and printed ([`output`]). What is wrong on the way is gathered, never thrown: one run tells every [`problem`] ([`report`]), each by its
 //! [`rule`].
 //!
+//! On request each worker gets its alerts too ([`alert`]).
+//!
 //! [`explain()`] says what the manifests will do, by a model of KEDA and the HPA ([`control_loop`]).
 //!
 //! [`lint`] is the other pipeline: it checks specs in the same way, and manifests, ours or anyone's.
@@ -12,6 +14,7 @@
 //! Beside it stand what comes before a spec ([`starter`], from metrics read by [`exposition`]) and what comes after ([`verify`], which asks
 //! [`prometheus_api`] over [`http`]).
 
+pub mod alert;
 pub mod cli;
 pub mod control_loop;
 pub mod decimal;
@@ -37,10 +40,10 @@ pub mod version;
 pub mod workload;
 pub mod written;
 
-use document::Dialect;
+use document::{Dialect, Documents};
 use explain::Explanation;
-use output::{Generated, Origin, Worker};
-use problem::{Problem, Source};
+use output::{Generated, Lost, Origin, Passage, Worker};
+use problem::{Problem, Rule, Source};
 use spec::Spec;
 use workload::{Files, Workload};
 
@@ -77,7 +80,16 @@ pub enum Error {
 ///
 /// [`Error::Invalid`] with every problem of every input, [`Error::Output`] if a manifest does not become YAML.
 pub fn generate(inputs: Vec<Input>) -> Result<String, Error> {
-    Ok(output::yaml(&compile(inputs)?)?)
+    Ok(output::yaml(&compile(inputs, &Request::default())?)?)
+}
+
+/// What is asked for beside the manifests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    /// The alerts of each worker.
+    pub alerts: Option<alert::Options>,
+    /// That the manifests come through the values of a chart.
+    pub passage: Option<Passage>,
 }
 
 /// Makes the manifests of all specs, to be printed in any form.
@@ -85,13 +97,65 @@ pub fn generate(inputs: Vec<Input>) -> Result<String, Error> {
 /// # Errors
 ///
 /// [`Error::Invalid`] with every problem of every input.
-pub fn compile(inputs: Vec<Input>) -> Result<Generated, Error> {
-    let (workloads, origins) = workloads(inputs)?;
-    let plans = workloads.iter().map(plan::plan);
+pub fn compile(inputs: Vec<Input>, request: &Request) -> Result<Generated, Error> {
+    let read = read(inputs)?;
+    let plans = read.workloads.iter().map(plan::plan);
+    let alerts = request.alerts.as_ref();
+    let workers: Vec<Worker> = plans.map(|plan| Worker::of(&plan, alerts)).collect();
+    if let Some(passage) = request.passage {
+        let problems: Vec<Problem> = workers
+            .iter()
+            .zip(&read.workloads)
+            .flat_map(|(worker, workload)| lost(worker, workload, passage, &read.documents))
+            .collect();
+        if !problems.is_empty() {
+            let problems = problem::in_order(problems);
+            return Err(Error::Invalid {
+                problems,
+                sources: read.sources,
+            });
+        }
+    }
     Ok(Generated {
-        workers: plans.map(|plan| Worker::of(&plan)).collect(),
-        origins,
+        workers,
+        origins: read.origins,
     })
+}
+
+/// What a spec says for its queries only, which come through everything.
+const IN_QUERIES: [&str; 2] = ["queues", "matchers"];
+
+/// The problems of texts that would not come through the values of a chart, each where it was written.
+fn lost(
+    worker: &Worker,
+    workload: &Workload,
+    passage: Passage,
+    documents: &[Documents],
+) -> Vec<Problem> {
+    let problem = |lost: Lost| {
+        let roots = documents.iter().flat_map(|of| &of.roots);
+        let mut written = roots.filter_map(|root| document::scalar(root, lost.text(), &IN_QUERIES));
+        let at = written.next().map_or(workload.span, |node| node.span);
+        match lost {
+            Lost::Template(_) => Problem::new(
+                Rule::HelmValuesTemplate,
+                at,
+                "a chart that renders its extra manifests would take this for a template",
+                "two braces in a row",
+                "say what your chart does with them: --values-through toYaml if it prints them as they are, --values-through tpl if it renders them",
+            )
+            .because("no text with `{{` comes unchanged through `toYaml` and through `tpl`"),
+            Lost::Unprintable(_, character) => Problem::new(
+                Rule::HelmValuesUnprintable,
+                at,
+                "Helm would lose this text on its way through the values of a chart",
+                format!("it has U+{:04X}", u32::from(character)),
+                "take the character out, or use --format helm, whose template writes it by its code",
+            )
+            .because("of a manifest with such a character `toYaml` makes nothing, and of U+0085 a blank"),
+        }
+    };
+    worker.lost(passage).into_iter().map(problem).collect()
 }
 
 /// Explains what the manifests of all specs will do.
@@ -100,7 +164,7 @@ pub fn compile(inputs: Vec<Input>) -> Result<Generated, Error> {
 ///
 /// [`Error::Invalid`] with every problem of every input.
 pub fn explain(inputs: Vec<Input>) -> Result<Vec<Explanation>, Error> {
-    let (workloads, _) = workloads(inputs)?;
+    let workloads = read(inputs)?.workloads;
     let plans = workloads.iter().map(plan::plan);
     Ok(plans.map(|plan| explain::explain(&plan)).collect())
 }
@@ -112,6 +176,19 @@ pub fn explain(inputs: Vec<Input>) -> Result<Vec<Explanation>, Error> {
 ///
 /// [`Error::Invalid`] with every problem of every input.
 pub fn workloads(inputs: Vec<Input>) -> Result<(Vec<Workload>, Vec<Origin>), Error> {
+    let read = read(inputs)?;
+    Ok((read.workloads, read.origins))
+}
+
+/// Specs that are right, and what they were read from.
+struct Read {
+    workloads: Vec<Workload>,
+    origins: Vec<Origin>,
+    sources: Vec<Source>,
+    documents: Vec<Documents>,
+}
+
+fn read(inputs: Vec<Input>) -> Result<Read, Error> {
     let mut problems = Vec::new();
     let (mut sources, mut origins, mut documents) = (Vec::new(), Vec::new(), Vec::new());
     for (index, input) in inputs.into_iter().enumerate() {
@@ -150,7 +227,12 @@ pub fn workloads(inputs: Vec<Input>) -> Result<(Vec<Workload>, Vec<Origin>), Err
         problems.extend(plans.flat_map(|plan| lint::overrides(&plan)));
     }
     if problems.is_empty() {
-        return Ok((workloads, origins));
+        return Ok(Read {
+            workloads,
+            origins,
+            sources,
+            documents,
+        });
     }
     let problems = problem::in_order(problems);
     Err(Error::Invalid { problems, sources })

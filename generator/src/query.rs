@@ -13,6 +13,7 @@
 //! Names are matched exactly: a regular expression of Prometheus is anchored at both ends, and what has a meaning in RE2 is escaped.
 //! See <https://prometheus.io/docs/prometheus/latest/querying/operators/#logical-set-binary-operators>.
 
+mod condition;
 mod inspect;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use bullmq_vocabulary::{JobState, label, metric, prometheus_duration, promql_str
 
 use crate::decimal::Decimal;
 
+pub use condition::{Condition, Scaler, no_answer};
 pub use inspect::{Inspection, exporters, horizons, queues, redis_up, scrapes};
 
 /// The queues of one prefix in one Redis.

@@ -122,6 +122,10 @@ rules! {
         VersionTooOld = "version/too-old",
         /// A field that needs something that the version of KEDA lacks.
         VersionLacksFeature = "version/lacks-feature",
+        /// A text that a chart may take for a template.
+        HelmValuesTemplate = "helm-values/template",
+        /// A text with a character that Helm loses.
+        HelmValuesUnprintable = "helm-values/unprintable",
         /// A text with a NUL character.
         TextNul = "text/nul",
         /// A duration that is not in the written form.

@@ -637,6 +637,21 @@ fn an_empty_input_is_not_fine() {
 }
 
 #[test]
+fn a_rule_file_is_passed_over_and_told_who_checks_it() {
+    let rules = b"groups:\n- name: a\n  rules: []\n";
+    let answer = program(&["-"], rules).unwrap();
+    assert_eq!(answer.outcome, Outcome::Made, "{}", answer.stderr);
+    assert!(
+        answer.stderr.contains("info[manifest/not-an-object]")
+            && answer
+                .stderr
+                .contains("which `promtool check rules FILE` checks"),
+        "{}",
+        answer.stderr
+    );
+}
+
+#[test]
 fn manifests_in_json_and_in_lists_are_checked_too() {
     let json = r#"{"apiVersion": "v1", "kind": "List", "items": [
         {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "a"},

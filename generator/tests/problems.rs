@@ -45,10 +45,12 @@ fn told(stem: &str) -> anyhow::Result<(Outcome, String, String)> {
         colour: false,
         screen: Screen::PLAIN,
     };
-    let outcome = run(
-        ["bullmq-keda", "generate", "-"].map(OsString::from),
-        &mut streams,
-    )?;
+    let mut line = vec!["bullmq-keda", "generate", "-"];
+    // What a form of output cannot take is wrong in that form only.
+    if stem.starts_with("helm_values_") {
+        line.extend(["--format", "helm-values"]);
+    }
+    let outcome = run(line.into_iter().map(OsString::from), &mut streams)?;
     Ok((
         outcome,
         String::from_utf8(stdout)?,

@@ -10,8 +10,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bullmq_keda::lint::{Options, Origin, Report, Version, lint};
+use bullmq_keda::output::Passage;
 use bullmq_keda::rule::{Rule, Severity};
-use bullmq_keda::{Error, Input};
+use bullmq_keda::{Error, Input, Request};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rules")
@@ -117,7 +118,11 @@ fn broken(spec: &str) -> BTreeSet<&'static str> {
         short_name: "spec.yaml".to_owned(),
         bytes: spec.as_bytes().to_vec(),
     };
-    match bullmq_keda::generate(vec![input]) {
+    let request = Request {
+        passage: Some(Passage::Unknown),
+        ..Request::default()
+    };
+    match bullmq_keda::compile(vec![input], &request) {
         Ok(_) => BTreeSet::new(),
         Err(Error::Invalid { problems, .. }) => {
             problems.iter().map(|problem| problem.rule.id()).collect()

@@ -14,7 +14,7 @@ import yaml
 
 KINDS = {
     "api__v1": ["ConfigMap", "Pod", "Secret", "Service", "ServiceAccount"],
-    "apis__apps__v1": ["Deployment"],
+    "apis__apps__v1": ["Deployment", "StatefulSet"],
     "apis__networking.k8s.io__v1": ["NetworkPolicy"],
     "apis__policy__v1": ["PodDisruptionBudget"],
 }

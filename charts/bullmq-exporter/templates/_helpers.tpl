@@ -18,6 +18,26 @@
 {{- printf "%s-%s" (include "bullmq-exporter.fullname" (index . 0) | trunc (sub 62 (len $suffix) | int) | trimSuffix "-") $suffix -}}
 {{- end -}}
 
+{{- /* The Service in front of the pods. That of shards has no address of its own, or each request would reach another shard; it has another
+name, because Kubernetes lets no Service lose its address. */ -}}
+{{- define "bullmq-exporter.serviceName" -}}
+{{- if gt (int .Values.shards) 1 -}}
+{{- include "bullmq-exporter.suffixed" (list . "shards") -}}
+{{- else -}}
+{{- include "bullmq-exporter.fullname" . -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* The pods of a StatefulSet have its name and a hash as a label, which takes 63 letters: <https://github.com/kubernetes/kubernetes/issues/64023>. */ -}}
+{{- define "bullmq-exporter.statefulSetName" -}}
+{{- include "bullmq-exporter.fullname" . | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- /* The port at which that Service is reached: without an address of its own it leads to the pods' port. */ -}}
+{{- define "bullmq-exporter.servicePort" -}}
+{{- if gt (int .Values.shards) 1 }}9538{{ else }}{{ .Values.service.port }}{{ end -}}
+{{- end -}}
+
 {{- define "bullmq-exporter.namespace" -}}
 {{- default .Release.Namespace .Values.namespaceOverride -}}
 {{- end -}}
@@ -226,8 +246,6 @@ metricRelabelings:
 {{- range include "bullmq-exporter.urls" . | fromJsonArray -}}
 {{- if regexMatch "://[^/]*:[^/]*@" . -}}
 {{- $wrong = append $wrong (printf "the URL of %s has a password in it, which everybody could read in the release and in the pod: leave it out and name a Secret by redis.existingSecret.name, or by secretMounts and password_file in config" (regexReplaceAll "^([^:]*://).*@" . "${1}***@")) -}}
-{{- else if regexMatch "^rediss?\\+cluster://" . -}}
-{{- $wrong = append $wrong "Redis Cluster is not read by this version of the exporter" -}}
 {{- end -}}
 {{- end -}}
 {{- if and (or $v.config $v.existingConfigSecret.name) (or $v.redis.existingSecret.name (include "bullmq-exporter.redisNeedsFile" .)) -}}
@@ -261,6 +279,23 @@ metricRelabelings:
 {{- end -}}
 {{- if and (gt (int $v.replicaCount) 1) (not $v.acknowledgeDuplicateSeries) -}}
 {{- $wrong = append $wrong (printf "replicaCount is %d: each exporter serves every queue, so a sum over the series counts every job %d times; set acknowledgeDuplicateSeries: true once your queries take max by (redis, prefix, queue) first" (int $v.replicaCount) (int $v.replicaCount)) -}}
+{{- end -}}
+{{- if gt (int $v.shards) 1 -}}
+{{- if gt (int $v.replicaCount) 1 -}}
+{{- $wrong = append $wrong (printf "shards is %d and replicaCount is %d: the shards are the replicas, and each queue is read by one of them; leave replicaCount at 1" (int $v.shards) (int $v.replicaCount)) -}}
+{{- else if eq (int $v.replicaCount) 0 -}}
+{{- $wrong = append $wrong "replicaCount is 0, which stops a Deployment, and with shards there is none: set shards: 1 too" -}}
+{{- end -}}
+{{- if ne $v.service.type "ClusterIP" -}}
+{{- $wrong = append $wrong (printf "service.type is %s: behind one address each request would reach another shard, and so other queues; with shards leave it at ClusterIP, and let Prometheus find the pods" $v.service.type) -}}
+{{- end -}}
+{{- if semverCompare "<1.28.0-0" .Capabilities.KubeVersion.Version -}}
+{{- $wrong = append $wrong (printf "shards needs Kubernetes 1.28, from which on a pod of a StatefulSet knows its index by a label; this is %s" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
+{{- $minimum := $v.podDisruptionBudget.minAvailable -}}
+{{- if and (not (kindIs "invalid" $minimum)) (not (kindIs "string" $minimum)) (ge (int $minimum) (int $v.shards)) -}}
+{{- $wrong = append $wrong (printf "podDisruptionBudget.minAvailable is %d of %d shards, so that no node could be drained: leave it out, and one shard at a time may go" (int $minimum) (int $v.shards)) -}}
+{{- end -}}
 {{- end -}}
 {{- if and $v.serviceMonitor.enabled $v.podMonitor.enabled -}}
 {{- $wrong = append $wrong "serviceMonitor and podMonitor are both enabled, and every series would exist twice: keep one" -}}

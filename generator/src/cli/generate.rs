@@ -11,8 +11,8 @@ use clap::error::ErrorKind;
 use super::{Outcome, Streams, input};
 use crate::document::Dialect;
 use crate::output::files::{self, Change, Difference, File};
-use crate::output::{self, Format, Generated};
-use crate::{Error, compile, report};
+use crate::output::{self, Format, Generated, Passage};
+use crate::{Error, Request, alert, compile, report, spec};
 
 /// Print the ScaledObjects of one or more specs.
 ///
@@ -45,6 +45,22 @@ pub(super) struct Args {
     /// Dots lead to a key within a key. Unless told it is `bullmqKeda` for helm and `extraManifests` for helm-values.
     #[arg(long, value_name = "KEY", value_parser = values_key)]
     values_key: Option<String>,
+    /// What the chart does with its extra manifests: prints them as they are, or renders templates in them (helm-values)
+    ///
+    /// It has to be said only where a text of yours has two braces in a row, because no such text comes unchanged through both.
+    #[arg(long, value_enum, value_name = "FUNCTION")]
+    values_through: Option<Through>,
+    /// Add the alerts of each worker, as a PrometheusRule for the Prometheus operator
+    ///
+    /// They name the worker, its queues and its runbooks. `--format prometheus-rules` prints them as a rule file instead.
+    #[arg(long)]
+    alerts: bool,
+    /// A label of each PrometheusRule, by which the Prometheus operator selects it; may be repeated
+    #[arg(long = "alerts-label", value_name = "NAME=VALUE", value_parser = label)]
+    alerts_labels: Vec<(String, String)>,
+    /// What the `runbook_url` of each alert begins with: where you keep the pages of docs/runbooks
+    #[arg(long, value_name = "URL", value_parser = url_prefix)]
+    runbook_url_prefix: Option<String>,
     /// Write nothing; print how what is there differs, and exit with 1 if it does
     #[arg(long)]
     check: bool,
@@ -59,6 +75,8 @@ Examples:
   bullmq-keda generate spec.yaml -o scaledobjects.yaml
   bullmq-keda generate specs/*.yaml -o scaling/ --prune     a file for each worker
   bullmq-keda generate spec.yaml -o scaling/ --check        in CI: is what is committed up to date?
+  bullmq-keda generate spec.yaml --alerts --alerts-label release=kube-prometheus-stack | kubectl apply -f -
+  bullmq-keda generate spec.yaml --format prometheus-rules -o /etc/prometheus/rules/workers.yaml
   bullmq-keda generate spec.yaml --format helm -o charts/shop/
   bullmq-keda generate spec.yaml --format helm-values --values-key extraObjects -o values-keda.yaml
   bullmq-keda generate spec.yaml --format kustomize -o components/scaling/";
@@ -75,6 +93,40 @@ enum FormatName {
     HelmValues,
     /// A component that also takes `spec.replicas` out of the targets
     Kustomize,
+    /// A rule file of Prometheus with the alerts of each worker, and no manifests
+    PrometheusRules,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Through {
+    /// `{{ toYaml .Values.extraManifests }}`
+    #[value(name = "toYaml")]
+    ToYaml,
+    /// `{{ tpl (toYaml .Values.extraManifests) . }}`
+    #[value(name = "tpl")]
+    Tpl,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("write a name, `=` and a value, as in `release=kube-prometheus-stack`")?;
+    match spec::refused_label(name, value) {
+        Some((_, why, help)) => Err(format!("{why}: {help}")),
+        None => Ok((name.to_owned(), value.to_owned())),
+    }
+}
+
+/// A URL, or the path of a folder. Two braces would begin a template of Prometheus.
+fn url_prefix(text: &str) -> Result<String, String> {
+    let prefix = text.trim_end_matches('/');
+    if prefix.is_empty() || prefix.contains("{{") || !prefix.chars().all(|c| c.is_ascii_graphic()) {
+        return Err(
+            "write a URL such as `https://runbooks.example.com/bullmq`, to which a slash and a page are added"
+                .to_owned(),
+        );
+    }
+    Ok(prefix.to_owned())
 }
 
 fn values_key(text: &str) -> Result<String, String> {
@@ -126,9 +178,33 @@ impl Args {
             FormatName::Yaml => Format::Yaml,
             FormatName::Json => Format::Json,
             FormatName::Helm => Format::Helm(key("bullmqKeda")),
-            FormatName::HelmValues => Format::HelmValues(key("extraManifests")),
+            FormatName::HelmValues => Format::HelmValues {
+                key: key("extraManifests"),
+                passage: self.passage(),
+            },
             FormatName::Kustomize => Format::Kustomize,
+            FormatName::PrometheusRules => Format::PrometheusRules,
         }
+    }
+
+    const fn passage(&self) -> Passage {
+        match self.values_through {
+            None => Passage::Unknown,
+            Some(Through::ToYaml) => Passage::ToYaml,
+            Some(Through::Tpl) => Passage::Tpl,
+        }
+    }
+
+    /// What is asked of the alerts; none if there are to be none.
+    fn alerts(&self) -> Option<alert::Options> {
+        let asked = self.alerts || self.format == FormatName::PrometheusRules;
+        asked.then(|| {
+            let prefix = self.runbook_url_prefix.as_deref();
+            alert::Options {
+                runbooks: prefix.unwrap_or(alert::RUNBOOKS).to_owned(),
+                labels: self.alerts_labels.iter().cloned().collect(),
+            }
+        })
     }
 
     /// What flags mean together, before anything is read.
@@ -141,6 +217,30 @@ impl Args {
             return refuse(
                 ErrorKind::ArgumentConflict,
                 "--values-key is for --format helm and --format helm-values: the other forms have no values",
+            );
+        }
+        if !self.alerts_labels.is_empty() && !self.alerts {
+            return refuse(
+                ErrorKind::MissingRequiredArgument,
+                "--alerts-label is of the PrometheusRules that --alerts adds; a rule file has no labels of its own",
+            );
+        }
+        if self.runbook_url_prefix.is_some() && self.alerts().is_none() {
+            return refuse(
+                ErrorKind::MissingRequiredArgument,
+                "--runbook-url-prefix is for the alerts: add --alerts, or choose --format prometheus-rules",
+            );
+        }
+        if self.alerts && format == FormatName::PrometheusRules {
+            return refuse(
+                ErrorKind::ArgumentConflict,
+                "--alerts adds a PrometheusRule to manifests, and --format prometheus-rules prints none: leave one of the two out",
+            );
+        }
+        if self.values_through.is_some() && format != FormatName::HelmValues {
+            return refuse(
+                ErrorKind::ArgumentConflict,
+                "--values-through is for --format helm-values: the other forms pass through nothing, or through a template of ours",
             );
         }
         if let Place::File(output) = place
@@ -164,7 +264,12 @@ impl Args {
                 ErrorKind::MissingRequiredArgument,
                 "--format kustomize makes several files: name their folder with -o DIR/",
             ),
-            Place::Folder(_) if matches!(format, FormatName::Json | FormatName::HelmValues) => {
+            Place::Folder(_)
+                if matches!(
+                    format,
+                    FormatName::Json | FormatName::HelmValues | FormatName::PrometheusRules
+                ) =>
+            {
                 refuse(
                     ErrorKind::ArgumentConflict,
                     "this form is one text: name a file with -o FILE, not a folder",
@@ -197,7 +302,11 @@ pub(super) fn run(args: &Args, quiet: bool, streams: &mut Streams<'_>) -> anyhow
         return super::tell_usage(&error, streams);
     }
     let inputs = input::read_all(&args.specs, Dialect::SPEC, streams.stdin)?;
-    let generated = match compile(inputs) {
+    let request = Request {
+        alerts: args.alerts(),
+        passage: (args.format == FormatName::HelmValues).then(|| args.passage()),
+    };
+    let generated = match compile(inputs, &request) {
         Ok(generated) => generated,
         Err(Error::Invalid { problems, sources }) => {
             let text = report::text(

@@ -380,8 +380,11 @@ mod tests {
                 prop_assert!(numbers.is_sorted_by(|a, b| if rising { a <= b } else { a >= b }), "{timeline:?}");
                 let end = if rising { replicas.max() } else if timeline.name == "quiet" { 0 } else { replicas.min().max(1) };
                 let last = numbers.last().copied().unwrap_or(u32::MAX);
-                // A tenth below the largest number is near enough.
-                let near = rising && last < end && f64::from(last) * 1.1 >= f64::from(end) - 1e-6;
+                // A tenth below what the whole jobs of the burst want, which may be less than the largest number, is near enough.
+                let demand = words::Measure::of(&plan);
+                let burst = demand.value(demand.jobs(demand.reachable(replicas.max())).max(1));
+                let wanted = burst * 1000.0 / words::float(demand.threshold.thousandths());
+                let near = rising && last < end && f64::from(last) * 1.1 >= wanted - 1e-6;
                 prop_assert!(last == end || near || plan_is_coarse(&plan), "{timeline:?}");
             }
         }

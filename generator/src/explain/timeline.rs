@@ -55,26 +55,27 @@ pub(super) fn timelines(plan: &Plan<'_>, config: &Config, demand: &Measure) -> V
     if min >= max {
         return Vec::new();
     }
-    let most = demand.jobs(max);
+    // Where a single job wants more replicas than there may be, it is the burst, and no demand but none is lower.
+    let most = demand.jobs(max).max(1);
     let (full, one) = (demand.value(most), demand.value(1));
     let course = |from, before, value| play(plan, config, from, before, value);
     let resting = if min == 0 { 0.0 } else { one };
-    let mut timelines = vec![
-        Timeline {
-            name: "burst",
-            title: format!(
-                "A burst of {} or more, from {}",
-                counted(most, "job"),
-                counted(min, "replica")
-            ),
-            moments: course(min, resting, full),
-        },
-        Timeline {
+    let mut timelines = vec![Timeline {
+        name: "burst",
+        title: format!(
+            "A burst of {} or more, from {}",
+            counted(most, "job"),
+            counted(min, "replica")
+        ),
+        moments: course(min, resting, full),
+    }];
+    if most > 1 {
+        timelines.push(Timeline {
             name: "lower",
             title: format!("Demand falls to 1 job, from {}", counted(max, "replica")),
             moments: course(max, full, one),
-        },
-    ];
+        });
+    }
     if min == 0 {
         timelines.push(Timeline {
             name: "quiet",
@@ -249,6 +250,14 @@ mod tests {
         let steps = [(0, 50), (285, 25), (345, 12), (405, 6), (465, 5)];
         let fields = "queues: [a], replicas: {min: 5, max: 50}, job: {longest: 1m}";
         assert_eq!(course(fields, "lower"), steps);
+    }
+
+    #[test]
+    fn a_job_that_wants_more_replicas_than_there_may_be_is_a_burst_and_no_lower_demand() {
+        let fields = "queues: [a], replicas: {min: 0, max: 2}, utilization: 1%";
+        assert_eq!(course(fields, "burst"), [(0, 1), (15, 2)]);
+        assert_eq!(course(fields, "lower"), []);
+        assert_eq!(course(fields, "quiet"), [(0, 2), (105, 0)]);
     }
 
     #[test]

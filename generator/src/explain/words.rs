@@ -5,11 +5,7 @@ use serde::Serialize;
 use super::short;
 use crate::decimal::Decimal;
 use crate::plan::{Plan, Trigger, drain_time};
-use crate::workload::{Policy, Queue};
-use bullmq_vocabulary::{DEFAULT_PREFIX, DEFAULT_REDIS_NAME};
-
-/// How many queues a sentence names before it only counts.
-const NAMED: usize = 6;
+use crate::workload::{Policy, in_words};
 
 /// A part of a query, and what it means.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -141,7 +137,7 @@ pub(super) fn summary(plan: &Plan<'_>) -> String {
             replicas.max()
         )
     };
-    let queues = queues(&workload.queues);
+    let queues = in_words(&workload.queues);
     match workload.policy {
         Policy::Slots { slots: one } | Policy::JobsPerReplica { jobs: one } => {
             format!("{range}: one for every {one} jobs that are ready or running in {queues}.")
@@ -155,38 +151,6 @@ pub(super) fn summary(plan: &Plan<'_>) -> String {
             short(within),
             short(mean)
         ),
-    }
-}
-
-/// Names of queues, with what is not usual about them.
-pub(super) fn queues(queues: &[Queue]) -> String {
-    let mut names: Vec<String> = queues.iter().take(NAMED).map(name).collect();
-    if queues.len() > NAMED {
-        names.push(format!("{} more", queues.len() - NAMED));
-    }
-    match names.as_slice() {
-        [] => String::new(),
-        [one] => one.clone(),
-        [first @ .., last] => format!("{} and {last}", first.join(", ")),
-    }
-}
-
-fn name(queue: &Queue) -> String {
-    let mut remarks = Vec::new();
-    if queue.prefix != DEFAULT_PREFIX {
-        remarks.push(format!("prefix {}", queue.prefix.escape_debug()));
-    }
-    if queue.redis != DEFAULT_REDIS_NAME {
-        remarks.push(format!("redis {}", queue.redis.escape_debug()));
-    }
-    if queue.optional {
-        remarks.push("optional".to_owned());
-    }
-    let name = queue.name.escape_debug();
-    if remarks.is_empty() {
-        name.to_string()
-    } else {
-        format!("{name} ({})", remarks.join(", "))
     }
 }
 
@@ -326,23 +290,5 @@ mod tests {
                 assert!(measure.value(jobs + 1) > most, "{measure:?} {replicas}");
             }
         }
-    }
-
-    #[test]
-    fn queues_are_named_with_what_is_unusual_and_only_so_many_of_them() {
-        let queue = |name: &str, prefix: &str, redis: &str, optional| Queue {
-            redis: redis.to_owned(),
-            prefix: prefix.to_owned(),
-            name: name.to_owned(),
-            optional,
-        };
-        let plain = |name: &str| queue(name, DEFAULT_PREFIX, DEFAULT_REDIS_NAME, false);
-        assert_eq!(queues(&[plain("email")]), "email");
-        assert_eq!(
-            queues(&[plain("a\u{1b}[31m"), queue("push", "{app}", "main", true)]),
-            "a\\u{1b}[31m and push (prefix {app}, redis main, optional)"
-        );
-        let many: Vec<Queue> = (0..9).map(|number| plain(&format!("q{number}"))).collect();
-        assert_eq!(queues(&many), "q0, q1, q2, q3, q4, q5 and 3 more");
     }
 }

@@ -314,7 +314,10 @@ fn generated(
     }
     // The digest of a spec stands in a comment, and is nothing to lint.
     let generated = output::Generated {
-        workers: plans.iter().map(output::Worker::of).collect(),
+        workers: plans
+            .iter()
+            .map(|plan| output::Worker::of(plan, None))
+            .collect(),
         origins: names
             .iter()
             .map(|name| output::Origin::new(name, ""))
@@ -368,7 +371,7 @@ pub(crate) fn overrides(plan: &Plan<'_>) -> Vec<Problem> {
 /// What is said of the manifests of one plan, read as anybody would read them.
 fn alone(plan: &Plan<'_>, options: &Options) -> Vec<Problem> {
     let generated = output::Generated {
-        workers: vec![output::Worker::of(plan)],
+        workers: vec![output::Worker::of(plan, None)],
         origins: Vec::new(),
     };
     // What cannot be printed is told where it is printed.
@@ -443,18 +446,23 @@ fn not_an_object(root: &Node, origin: Origin) -> Problem {
     let first = entries(root).first().map_or(root.span, |(key, _)| key.span);
     let values =
         text(root, &["image", "repository"]).is_some() || get(root, "replicaCount").is_some();
+    let rules = get(root, "groups").is_some_and(|groups| items(groups).next().is_some());
     Problem::new(
         Rule::ManifestNotAnObject,
         first,
         "this document is no object of Kubernetes and no spec, and was not checked",
         missing,
-        if values {
+        if rules {
+            "this looks like a rule file of Prometheus, which `promtool check rules FILE` checks"
+        } else if values {
             "these look like a chart's values: render the chart, `helm template . -f FILE | bullmq-keda lint -`"
         } else {
             "give manifests, or a spec that begins with `apiVersion: bullmq-keda/v1`"
         },
     )
     .severity(match origin {
+        // Nobody meant it to be a manifest.
+        Origin::Named if rules => Severity::Info,
         Origin::Named => Severity::Warning,
         Origin::Found => Severity::Info,
     })

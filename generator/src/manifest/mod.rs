@@ -5,6 +5,7 @@
 //! bring in, the template of a Job or an override, as it is.
 
 mod overrides;
+mod prometheus_rule;
 mod scaled_job;
 mod scaled_object;
 mod trigger;
@@ -13,6 +14,7 @@ use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 use serde_json::{Map, Value, json};
 use serde_saphyr::{DoubleQuoted, LitString};
 
+use crate::alert;
 use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::workload::Workload;
@@ -21,6 +23,8 @@ const API_VERSION: &str = "keda.sh/v1alpha1";
 const SCALED_OBJECT: &str = "ScaledObject";
 const SCALED_JOB: &str = "ScaledJob";
 const TRIGGER_AUTHENTICATION: &str = "TriggerAuthentication";
+/// The kind of the Prometheus operator that holds alerts.
+pub const PROMETHEUS_RULE: &str = "PrometheusRule";
 
 /// One object of any kind that a worker may need.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,12 +35,21 @@ pub struct Manifest {
 
 impl Manifest {
     /// Every object of a plan, in the order in which they are printed: what is referred to first.
-    pub fn all_of(plan: &Plan<'_>) -> Vec<Self> {
+    pub fn all_of(plan: &Plan<'_>, alerts: Option<&alert::Options>) -> Vec<Self> {
         let authentication = trigger::authentication(plan.workload).map(|object| Self {
             kind: TRIGGER_AUTHENTICATION,
             object,
         });
-        authentication.into_iter().chain([Self::of(plan)]).collect()
+        let scaled = Self::of(plan);
+        let alerts = alerts.map(|options| Self {
+            kind: PROMETHEUS_RULE,
+            object: prometheus_rule::of(plan, &scaled.object, options),
+        });
+        authentication
+            .into_iter()
+            .chain([scaled])
+            .chain(alerts)
+            .collect()
     }
 
     /// What scales the worker of a plan, with its overrides.
@@ -60,15 +73,31 @@ impl Manifest {
     /// stays the same: in PromQL two braces in a row stand in a text only, and there the second can be written by its code.
     #[must_use]
     pub fn without_braces(mut self) -> Self {
-        let spec = self.object.get_mut("spec");
-        let triggers = spec.and_then(|spec| spec.get_mut("triggers"));
-        for trigger in triggers.and_then(Value::as_array_mut).into_iter().flatten() {
-            let metadata = trigger.get_mut("metadata");
-            if let Some(Value::String(query)) = metadata.and_then(|of| of.get_mut("query")) {
-                *query = query.replace("{{", r"{\x7b");
-            }
-        }
+        queries(&mut self.object, Place::Object, &mut |query| {
+            *query = query.replace("{{", r"{\x7b");
+        });
         self
+    }
+
+    /// The same object with every text in it, and every name of a field, replaced.
+    #[must_use]
+    pub(crate) fn with_texts(mut self, replaced: impl Fn(&str) -> String) -> Self {
+        self.object = with_texts(self.object, &replaced);
+        self
+    }
+
+    /// The object as a tree.
+    pub(crate) const fn tree(&self) -> &Value {
+        &self.object
+    }
+
+    /// The group of alerts in it, as Prometheus itself reads it; none if it holds no alerts.
+    fn groups(&self) -> &[Value] {
+        let groups = self
+            .object
+            .pointer("/spec/groups")
+            .filter(|_| self.kind == PROMETHEUS_RULE);
+        groups.and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -89,6 +118,56 @@ impl Serialize for Manifest {
     }
 }
 
+/// Calls `change` with every query in a value.
+fn queries(value: &mut Value, at: Place, change: &mut dyn FnMut(&mut String)) {
+    match value {
+        Value::Object(entries) => {
+            for (name, value) in entries {
+                queries(value, at.of(name), change);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| queries(item, at, change)),
+        Value::String(query) if at == Place::Query => change(query),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn with_texts(value: Value, replaced: &dyn Fn(&str) -> String) -> Value {
+    match value {
+        Value::Object(entries) => entries
+            .into_iter()
+            .map(|(name, value)| (replaced(&name), with_texts(value, replaced)))
+            .collect::<Map<_, _>>()
+            .into(),
+        Value::Array(items) => items
+            .into_iter()
+            .map(|item| with_texts(item, replaced))
+            .collect(),
+        Value::String(text) => replaced(&text).into(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
+    }
+}
+
+/// The alerts among these manifests, as a rule file of Prometheus.
+pub fn rule_file<'m>(manifests: impl Iterator<Item = &'m Manifest>) -> RuleFile {
+    let groups: Vec<Value> = manifests.flat_map(Manifest::groups).cloned().collect();
+    RuleFile(json!({ "groups": groups }))
+}
+
+/// A rule file of Prometheus.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleFile(Value);
+
+impl Serialize for RuleFile {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Styled {
+            value: &self.0,
+            at: Place::Spec,
+        }
+        .serialize(serializer)
+    }
+}
+
 /// Where a value stands, as far as that decides how it is printed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -96,6 +175,8 @@ enum Place {
     Spec,
     Triggers,
     Metadata,
+    Groups,
+    Rules,
     Query,
     Text,
     Elsewhere,
@@ -113,8 +194,10 @@ impl Place {
         match (self, name) {
             (Self::Object, "spec") => Self::Spec,
             (Self::Spec, "triggers") => Self::Triggers,
+            (Self::Spec, "groups") => Self::Groups,
+            (Self::Groups, "rules") => Self::Rules,
             (Self::Triggers, "metadata") => Self::Metadata,
-            (Self::Metadata, "query") => Self::Query,
+            (Self::Metadata, "query") | (Self::Rules, "expr") => Self::Query,
             (Self::Metadata, _) => Self::Text,
             _ => Self::Elsewhere,
         }

@@ -46,7 +46,7 @@ pub fn of_folder(generated: &Generated, format: &Format) -> Result<Option<Vec<Fi
         content,
     };
     Ok(match format {
-        Format::Json | Format::HelmValues(_) => None,
+        Format::Json | Format::HelmValues { .. } | Format::PrometheusRules => None,
         Format::Helm(key) => Some(vec![
             file(TEMPLATE, helm::template(generated, key)?),
             file(VALUES, helm::values(generated, key)?),

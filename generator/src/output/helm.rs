@@ -13,7 +13,8 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 use serde_saphyr::{DoubleQuoted, LitString};
 
-use super::{Error, Generated, MARK, Worker, comment, first_line, indented, pretty};
+use super::{Error, Generated, MARK, Passage, Worker, comment, first_line, indented, pretty};
+use crate::manifest::{Manifest, PROMETHEUS_RULE};
 use crate::plan::FallbackBehavior;
 
 /// A value of the chart that stands for something that the spec says.
@@ -133,6 +134,21 @@ struct Chosen<'w> {
     settings: Vec<(Setting, Value)>,
 }
 
+impl Chosen<'_> {
+    fn has_alerts(&self) -> bool {
+        self.worker.manifests.iter().any(is_alerts)
+    }
+}
+
+fn is_alerts(manifest: &Manifest) -> bool {
+    manifest.kind() == PROMETHEUS_RULE
+}
+
+/// Whether any worker has alerts; they all have, or none.
+fn with_alerts(workers: &[Chosen<'_>]) -> bool {
+    workers.iter().any(Chosen::has_alerts)
+}
+
 fn chosen(generated: &Generated) -> Result<Vec<Chosen<'_>>, Error> {
     let workers = &generated.workers;
     workers
@@ -205,6 +221,9 @@ fn settings(workers: &[Chosen<'_>]) -> Result<String, Error> {
             "{}:\n  enabled: true\n  paused: false\n",
             quoted(&worker.key, what)?
         );
+        if worker.has_alerts() {
+            out.push_str("  alerts: true\n");
+        }
         for (setting, value) in &worker.settings {
             let value = scalar(value, what)?;
             let _ = writeln!(out, "  {}: {value}", setting.name());
@@ -252,7 +271,29 @@ pub(super) fn template(generated: &Generated, key: &str) -> Result<String, Error
         "{{{{- /* What the spec says. Values of the chart, under {key}.workers, replace it. */}}}}\n\
          {{{{- $workers := fromYaml `\n{built_in}` }}}}\n"
     );
-    out.push_str(&CHECKS.replace("KEY", key));
+    let (of_all, in_words, truths, fields) = if with_alerts(&workers) {
+        (
+            ALERTS_OF_ALL,
+            "enabled, alerts, serverAddress and workers",
+            r#""enabled" "paused" "alerts""#,
+            r#""enabled" "alerts" "serverAddress" "workers""#,
+        )
+    } else {
+        (
+            "",
+            "enabled, serverAddress and workers",
+            r#""enabled" "paused""#,
+            r#""enabled" "serverAddress" "workers""#,
+        )
+    };
+    out.push_str(
+        &CHECKS
+            .replace("ALERTS_OF_ALL", of_all)
+            .replace("FIELDS_IN_WORDS", in_words)
+            .replace("FIELDS", fields)
+            .replace("TRUTHS", truths)
+            .replace("KEY", key),
+    );
     for worker in &workers {
         let name = quoted(&worker.key, || "the name of a worker".to_owned())?;
         let remarks = worker.worker.remarks.join("\n     ").replace("*/", "* /");
@@ -261,13 +302,20 @@ pub(super) fn template(generated: &Generated, key: &str) -> Result<String, Error
             "{{{{- /* As the spec has it,\n     {remarks} */}}}}\n\
              {{{{- with get $workers {name} }}}}\n{{{{- if and $enabled .enabled }}}}\n",
         );
-        for manifest in &worker.manifests {
+        for (tree, manifest) in worker.manifests.iter().zip(&worker.worker.manifests) {
+            let alerts = is_alerts(manifest);
+            if alerts {
+                out.push_str("{{- if .alerts }}\n");
+            }
             out.push_str("---\n");
-            let mut body = Body::of(manifest, worker.worker);
-            if let Value::Object(entries) = manifest {
+            let mut body = Body::of(tree, worker.worker);
+            if let Value::Object(entries) = tree {
                 body.entries(entries, &mut Vec::new(), 0, None)?;
             }
             out.push_str(&body.out);
+            if alerts {
+                out.push_str("{{- end }}\n");
+            }
         }
         out.push_str("{{- end }}\n{{- end }}\n");
     }
@@ -277,8 +325,8 @@ pub(super) fn template(generated: &Generated, key: &str) -> Result<String, Error
 /// Brings together what the spec and the chart say, and refuses what cannot be. A worker has what its manifests say: where they are
 /// silent on the largest number, it is the 100 of KEDA.
 const CHECKS: &str = r#"{{- range $field, $_ := $values }}
-{{- if not (has $field (list "enabled" "serverAddress" "workers")) }}
-{{- fail (printf "KEY.%s: there is no such value; there are enabled, serverAddress and workers" $field) }}
+{{- if not (has $field (list FIELDS)) }}
+{{- fail (printf "KEY.%s: there is no such value; there are FIELDS_IN_WORDS" $field) }}
 {{- end }}
 {{- end }}
 {{- $enabled := true }}
@@ -296,13 +344,13 @@ const CHECKS: &str = r#"{{- range $field, $_ := $values }}
 {{- $at := printf "KEY.workers.%s" $name }}
 {{- $sleeps := eq (get $worker "minReplicas" | int64) 0 }}
 {{- with index $values "serverAddress" }}{{ $_ := set $worker "serverAddress" . }}{{ end }}
-{{- range $field, $value := index $given $name | default dict }}
+ALERTS_OF_ALL{{- range $field, $value := index $given $name | default dict }}
 {{- if not (hasKey $worker $field) }}
 {{- fail (printf "%s.%s: there is no such value; there are %s" $at $field (keys $worker | sortAlpha | join ", ")) }}
 {{- end }}
 {{- if not (kindIs "invalid" $value) }}{{ $_ := set $worker $field $value }}{{ end }}
 {{- end }}
-{{- range $field := list "enabled" "paused" }}
+{{- range $field := list TRUTHS }}
 {{- if not (kindIs "bool" (get $worker $field)) }}{{ fail (printf "%s.%s: write true or false" $at $field) }}{{ end }}
 {{- end }}
 {{- range $field := list "minReplicas" "maxReplicas" "fallbackReplicas" "threshold" }}
@@ -344,6 +392,9 @@ const CHECKS: &str = r#"{{- range $field, $_ := $values }}
 {{- end }}
 {{- end }}
 {{- end }}
+"#;
+
+const ALERTS_OF_ALL: &str = r#"{{- if not (kindIs "invalid" (index $values "alerts")) }}{{ $_ := set $worker "alerts" $values.alerts }}{{ end }}
 "#;
 
 /// A mapping that is not empty.
@@ -441,7 +492,7 @@ impl<'w> Body<'w> {
             });
         }
         // A query is read by people too.
-        if let Some(text) = value.as_str().filter(|_| key == "query") {
+        if let Some(text) = value.as_str().filter(|_| matches!(key, "query" | "expr")) {
             let block = self.yaml(&BTreeMap::from([(key, LitString(text.to_owned()))]))?;
             let block = indented(&block, indent);
             let _ = write!(self.out, "{margin}{}", verbatim(block.trim_start()));
@@ -542,17 +593,27 @@ pub(super) fn values(generated: &Generated, key: &str) -> Result<String, Error> 
     out.push_str(
         "# The template has all of this built in. Copy to the values.yaml of the chart what is to differ, and nothing else.\n\
          #   enabled           false leaves the objects out\n\
-         #   paused            true keeps the replicas as they are\n\
-         #   minReplicas, maxReplicas, fallbackReplicas\n\
+         #   paused            true keeps the replicas as they are\n",
+    );
+    let workers = chosen(generated)?;
+    let alerts = with_alerts(&workers);
+    if alerts {
+        out.push_str(
+            "#   alerts            false leaves the alerts out, of all workers or of one\n",
+        );
+    }
+    out.push_str(
+        "#   minReplicas, maxReplicas, fallbackReplicas\n\
          #   threshold         jobs that one replica is for\n\
          #   target            the name of what is scaled; templates in it are rendered\n\
          #   serverAddress     the address of Prometheus, of all workers or of one; templates in it are rendered\n",
     );
-    let workers = settings(&chosen(generated)?)?;
+    let workers = settings(&workers)?;
     out.push_str(&under(
         key,
         &format!(
-            "enabled: true\nserverAddress: \"\"\nworkers:\n{}",
+            "enabled: true\n{}serverAddress: \"\"\nworkers:\n{}",
+            if alerts { "alerts: true\n" } else { "" },
             indented(&workers, 2)
         ),
     )?);
@@ -562,12 +623,27 @@ pub(super) fn values(generated: &Generated, key: &str) -> Result<String, Error> 
 /// The JSON Schema of [`values`], for the `values.schema.json` of the chart. Draft 7 is what Helm 3 reads too.
 pub(super) fn schema(generated: &Generated, key: &str) -> Result<String, Error> {
     let mut properties = Map::new();
-    for worker in chosen(generated)? {
+    let workers = chosen(generated)?;
+    let alerts = with_alerts(&workers);
+    let mut of_all = json!({
+        "enabled": {"type": "boolean", "description": "false leaves the objects of all workers out."},
+    });
+    if alerts && let Value::Object(of_all) = &mut of_all {
+        of_all.insert(
+            "alerts".to_owned(),
+            json!({"type": "boolean", "description": "false leaves the alerts of all workers out."}),
+        );
+    }
+    for worker in workers {
         let mut fields = Map::new();
-        for (field, meaning) in [
+        let mut truths = vec![
             ("enabled", "false leaves the worker's objects out."),
             ("paused", "true keeps the replicas as they are."),
-        ] {
+        ];
+        if alerts {
+            truths.push(("alerts", "false leaves the worker's alerts out."));
+        }
+        for (field, meaning) in truths {
             fields.insert(
                 field.to_owned(),
                 json!({"type": "boolean", "description": meaning}),
@@ -585,14 +661,17 @@ pub(super) fn schema(generated: &Generated, key: &str) -> Result<String, Error> 
             json!({"type": "object", "additionalProperties": false, "properties": fields}),
         );
     }
+    if let Value::Object(of_all) = &mut of_all {
+        of_all.insert("serverAddress".to_owned(), Setting::ServerAddress.schema());
+        of_all.insert(
+            "workers".to_owned(),
+            json!({"type": "object", "additionalProperties": false, "properties": properties}),
+        );
+    }
     let mut schema = json!({
         "type": "object",
         "additionalProperties": false,
-        "properties": {
-            "enabled": {"type": "boolean", "description": "false leaves the objects of all workers out."},
-            "serverAddress": Setting::ServerAddress.schema(),
-            "workers": {"type": "object", "additionalProperties": false, "properties": properties},
-        },
+        "properties": of_all,
     });
     for part in key.rsplit('.') {
         schema = json!({"type": "object", "properties": {part: schema}});
@@ -611,14 +690,17 @@ pub(super) fn schema(generated: &Generated, key: &str) -> Result<String, Error> 
     pretty(&whole, "the schema of the values")
 }
 
-/// Values of a chart that takes manifests as a list. Charts differ in whether they render templates in it, so there are no two braces in
-/// a query.
-pub(super) fn values_with_manifests(generated: &Generated, key: &str) -> Result<String, Error> {
+/// Values of a chart that takes manifests as a list, as they come out of it unchanged by this passage.
+pub(super) fn values_with_manifests(
+    generated: &Generated,
+    key: &str,
+    passage: Passage,
+) -> Result<String, Error> {
     let mut list = String::new();
     for worker in &generated.workers {
         list.push_str(&comment(&worker.remarks));
         for manifest in &worker.manifests {
-            let yaml = worker.yaml_of(&manifest.clone().without_braces())?;
+            let yaml = worker.yaml_of(&passage.prepared(manifest))?;
             let item = indented(&yaml, 2);
             // Writing to a String cannot fail.
             let _ = write!(list, "- {}", item.trim_start());

@@ -36,25 +36,28 @@ pub(super) fn labels(
     reader: &mut Reader<'_>,
     value: Value<'_>,
 ) -> Option<BTreeMap<String, String>> {
-    texts(reader, value, "{team: shop}", |name, text| {
-        let rule = Rule::LabelsInvalid;
-        if !is_qualified(name) {
-            return Some((
-                rule,
-                "not the name of a label",
-                "use letters, digits, `-`, `_` and `.`, after a prefix and a slash if needed",
-            ));
-        }
-        if SET_BY_KEDA.contains(&name) {
-            return Some((rule, "set by KEDA itself", "remove it"));
-        }
-        let valid = text.is_empty() || (text.len() <= LONGEST_LABEL_VALUE && is_word(text));
-        (!valid).then_some((
+    texts(reader, value, "{team: shop}", refused_label)
+}
+
+/// Why a label of an object is refused, if it is.
+pub(crate) fn refused_label(name: &str, text: &str) -> Option<Refusal> {
+    let rule = Rule::LabelsInvalid;
+    if !is_qualified(name) {
+        return Some((
             rule,
-            "its value is refused by Kubernetes",
-            "use at most 63 letters, digits, `-`, `_` and `.`; longer texts are annotations",
-        ))
-    })
+            "not the name of a label",
+            "use letters, digits, `-`, `_` and `.`, after a prefix and a slash if needed",
+        ));
+    }
+    if SET_BY_KEDA.contains(&name) {
+        return Some((rule, "set by KEDA itself", "remove it"));
+    }
+    let valid = text.is_empty() || (text.len() <= LONGEST_LABEL_VALUE && is_word(text));
+    (!valid).then_some((
+        rule,
+        "its value is refused by Kubernetes",
+        "use at most 63 letters, digits, `-`, `_` and `.`; longer texts are annotations",
+    ))
 }
 
 /// Reads the annotations of an object.

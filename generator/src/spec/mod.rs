@@ -28,6 +28,7 @@ pub use crate::version::Version;
 pub use authentication::{Authentication, Existing, Identity, Provider, Reference, Way};
 pub(crate) use fields::closest;
 pub use fields::{At, Field};
+pub(crate) use metadata::refused_label;
 pub use values::Utilization;
 
 /// The only version of the spec.

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bullmq_vocabulary::{DEFAULT_PREFIX, DEFAULT_REDIS_NAME};
+
 use crate::decimal::Decimal;
 use crate::document::Node;
 use crate::problem::Span;
@@ -188,4 +190,62 @@ pub struct Workload {
     pub keda: Version,
     /// The Kubernetes that its manifest is for, if it is known.
     pub kubernetes: Option<Version>,
+}
+
+/// How many queues a sentence names before it only counts.
+const NAMED: usize = 6;
+
+/// Names of queues, with what is not usual about them.
+pub(crate) fn in_words(queues: &[Queue]) -> String {
+    let mut names: Vec<String> = queues.iter().take(NAMED).map(name).collect();
+    if queues.len() > NAMED {
+        names.push(format!("{} more", queues.len() - NAMED));
+    }
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+fn name(queue: &Queue) -> String {
+    let mut remarks = Vec::new();
+    if queue.prefix != DEFAULT_PREFIX {
+        remarks.push(format!("prefix {}", queue.prefix.escape_debug()));
+    }
+    if queue.redis != DEFAULT_REDIS_NAME {
+        remarks.push(format!("redis {}", queue.redis.escape_debug()));
+    }
+    if queue.optional {
+        remarks.push("optional".to_owned());
+    }
+    let name = queue.name.escape_debug();
+    if remarks.is_empty() {
+        name.to_string()
+    } else {
+        format!("{name} ({})", remarks.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_are_named_with_what_is_unusual_and_only_so_many_of_them() {
+        let queue = |name: &str, prefix: &str, redis: &str, optional| Queue {
+            redis: redis.to_owned(),
+            prefix: prefix.to_owned(),
+            name: name.to_owned(),
+            optional,
+        };
+        let plain = |name: &str| queue(name, DEFAULT_PREFIX, DEFAULT_REDIS_NAME, false);
+        assert_eq!(in_words(&[plain("email")]), "email");
+        assert_eq!(
+            in_words(&[plain("a\u{1b}[31m"), queue("push", "{app}", "main", true)]),
+            "a\\u{1b}[31m and push (prefix {app}, redis main, optional)"
+        );
+        let many: Vec<Queue> = (0..9).map(|number| plain(&format!("q{number}"))).collect();
+        assert_eq!(in_words(&many), "q0, q1, q2, q3, q4, q5 and 3 more");
+    }
 }
