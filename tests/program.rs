@@ -116,6 +116,7 @@ fn run_with(variables: &[(&str, &str)], flags: &[&str]) -> Result<(Option<i32>, 
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn every_flag_has_its_environment_variable_and_the_flag_wins() -> Result<()> {
     let redis = redis_with_a_queue()?;
     BullMq::start(Version::V6, &redis)?

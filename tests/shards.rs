@@ -1,7 +1,7 @@
 //! Do several exporters that share the queues out say together what one says alone?
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use acceptance::{BullMq, Exporter, Prometheus, Redis, Sample, Scrape, Version, ours, wait_until};
@@ -312,16 +312,25 @@ fn spec(prometheus: &Prometheus, queues: &[String], scale: &Value) -> Value {
     })
 }
 
-/// The queries of its triggers by their names, as the program writes them.
-fn generate(spec: &Value) -> Result<Vec<(String, String)>> {
+/// Runs the generator on a spec.
+fn keda(arguments: &[&str], spec: &Value) -> Result<Output> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("spec.yaml");
     // JSON is YAML.
     std::fs::write(&path, spec.to_string())?;
-    let output = Command::new(ours("bullmq-keda")?)
-        .args(["generate", "--format", "json"])
-        .arg(&path)
-        .output()?;
+    let mut command = Command::new(ours("bullmq-keda")?);
+    Ok(command.args(arguments).arg(&path).output()?)
+}
+
+/// How `verify` ends for a spec, and what it says.
+fn verify(spec: &Value) -> Result<(Option<i32>, String)> {
+    let output = keda(&["verify"], spec)?;
+    Ok((output.status.code(), String::from_utf8(output.stdout)?))
+}
+
+/// The queries of its triggers by their names, as the program writes them.
+fn generate(spec: &Value) -> Result<Vec<(String, String)>> {
+    let output = keda(&["generate", "--format", "json"], spec)?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{said}");
     let list: Value = serde_json::from_slice(&output.stdout)?;
@@ -367,8 +376,8 @@ fn keda_is_answered_alike_by_three_shards_and_holds_for_the_queues_of_one_that_i
     let alone = Prometheus::start(&[whole.address()], SCRAPE_INTERVAL)?;
     for prometheus in [&sharded, &alone] {
         wait_until("all queues are scraped", LIMIT, || {
-            let scraped = prometheus.query("bullmq_queue_demand_jobs")?.len();
-            Ok((scraped == 12).then_some(()))
+            let seen = prometheus.query("bullmq_queue_demand_jobs")?.len();
+            Ok((seen == 12).then_some(()))
         })?;
     }
 
@@ -406,27 +415,15 @@ fn keda_is_answered_alike_by_three_shards_and_holds_for_the_queues_of_one_that_i
             }
         }
     }
-    let path = tempfile::Builder::new().suffix(".yaml").tempfile()?;
-    std::fs::write(
-        path.path(),
-        spec(&sharded, &of_shards.concat(), &json!("slots")).to_string(),
-    )?;
-    let verify = || {
-        let output = Command::new(ours("bullmq-keda")?)
-            .arg("verify")
-            .arg(path.path())
-            .output()?;
-        let said = String::from_utf8(output.stdout)?;
-        Ok::<_, anyhow::Error>((output.status.code(), said))
-    };
+    let every_queue = spec(&sharded, &of_shards.concat(), &json!("slots"));
     wait_until("all queues are verified", LIMIT, || {
-        Ok((verify()?.0 == Some(0)).then_some(()))
+        Ok((verify(&every_queue)?.0 == Some(0)).then_some(()))
     })?;
 
     drop(shards.pop());
     wait_until("the last shard is gone", LIMIT, || {
-        let scraped = sharded.query("bullmq_queue_demand_jobs")?.len();
-        Ok((scraped == 12 - of_the_last.len()).then_some(()))
+        let seen = sharded.query("bullmq_queue_demand_jobs")?.len();
+        Ok((seen == 12 - of_the_last.len()).then_some(()))
     })?;
     for (query, holds, trigger, queues) in &asked {
         let is_known = |queue: &&String| !of_the_last.contains(queue);
@@ -451,7 +448,7 @@ fn keda_is_answered_alike_by_three_shards_and_holds_for_the_queues_of_one_that_i
     let missing = of_the_last.first().context("no queue")?;
     let sentence = format!("the queue `{missing}` is not there");
     wait_until("the queues of the last shard are missing", LIMIT, || {
-        let (code, said) = verify()?;
+        let (code, said) = verify(&every_queue)?;
         Ok((code == Some(1) && said.contains(&sentence)).then_some(()))
     })?;
     Ok(())
