@@ -116,6 +116,7 @@ fn run_with(variables: &[(&str, &str)], flags: &[&str]) -> Result<(Option<i32>, 
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn every_flag_has_its_environment_variable_and_the_flag_wins() -> Result<()> {
     let redis = redis_with_a_queue()?;
     BullMq::start(Version::V6, &redis)?
@@ -171,6 +172,20 @@ fn every_flag_has_its_environment_variable_and_the_flag_wins() -> Result<()> {
             &["--once", "--redis.url", &url],
             0,
             "within=\"1m30s\"",
+        ),
+        (
+            "the shard",
+            &[("BULLMQ_EXPORTER_BULLMQ_SHARD", "2")],
+            &["--once"],
+            2,
+            "--bullmq.shard '2'",
+        ),
+        (
+            "the flag wins over the variable of the shard",
+            &[("BULLMQ_EXPORTER_BULLMQ_SHARD", "2")],
+            &["--once", "--redis.url", &url, "--bullmq.shard", "1/3"],
+            0,
+            "bullmq_exporter_shards{shard=\"1\"} 3\n",
         ),
         (
             "the log's form",
@@ -292,6 +307,38 @@ fn a_wrong_flag_exits_with_2_names_flag_and_value_and_shows_no_secret() -> Resul
         (
             &["--web.listen-address", "host:99999"],
             "--web.listen-address 'host:99999'",
+        ),
+        (
+            &["--bullmq.shard", "3/3"],
+            "--bullmq.shard '3/3': shards are counted from 0, so the last of 3 is 2/3; write a number from 0 to 2",
+        ),
+        (
+            &["--bullmq.shard", "1"],
+            "--bullmq.shard '1': write which shard of how many, counted from 0: one of 0/3, 1/3 and 2/3",
+        ),
+        (
+            &["--bullmq.shard", "a/b"],
+            "--bullmq.shard 'a/b': write which shard",
+        ),
+        (
+            &["--bullmq.shard", "-1/2"],
+            "--bullmq.shard '-1/2': write which shard",
+        ),
+        (
+            &["--bullmq.shard=-1/2"],
+            "--bullmq.shard '-1/2': write which shard",
+        ),
+        (
+            &["--bullmq.shard", "0/0"],
+            "--bullmq.shard '0/0': nothing can be shared among none; write 0/1 for all the queues",
+        ),
+        (
+            &["--bullmq.shard", ""],
+            "--bullmq.shard '': write which shard",
+        ),
+        (
+            &["--bullmq.shard", "$(POD_INDEX)/3"],
+            "--bullmq.shard '$(POD_INDEX)/3': write which shard",
         ),
         (&["--discovery.interval", "soon"], "'soon'"),
         (&["--log.format", "xml"], "'xml'"),

@@ -52,11 +52,19 @@ fn what_is_served_is_what_the_vocabulary_says_and_promtool_accepts_it() -> Resul
     )?;
     let file = file.to_str().context("a path in UTF-8")?;
     let exporter = Exporter::start_with(&["--config.file", file, "--collect.events"])?;
-    let scrape = wait_until("events are served", Duration::from_secs(10), || {
+    let mut scrape = wait_until("events are served", Duration::from_secs(10), || {
         let scrape = exporter.scrape_when_found("email")?;
         let events = scrape.samples("bullmq_job_events_total").count();
         Ok((events > 0).then_some(scrape))
     })?;
+    // One family more, where the queues are shared out.
+    let flags = ["--once", "--config.file", file, "--bullmq.shard", "1/2"];
+    let of_a_shard = String::from_utf8(Exporter::run(&flags)?.stdout)?;
+    for line in of_a_shard.lines() {
+        if line.contains("bullmq_exporter_shards") {
+            scrape.text.extend([line, "\n"]);
+        }
+    }
 
     let mut families = BTreeSet::new();
     for line in scrape

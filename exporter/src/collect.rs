@@ -5,6 +5,7 @@
 //!
 //! Of a cluster every node is read at once, each by itself: one that fails costs its own queues only. They stay known, and are unread.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,9 +23,10 @@ use crate::model::{Discovery, ErrorCause, QueueId, QueueReading, RedisFacts, Sna
 use crate::queue_filter::QueueFilter;
 use crate::redis::{
     AskError, Connection, FirstSeen, Found, Link, LinkError, Millis, Nodes, Question, ReplyError,
-    Share, Shares, Use, discover, gone, read_batch, read_server, set_user,
+    Share, Shares, Use, discover, gone, namesake, read_batch, read_server, set_user,
 };
 use crate::self_metrics::SelfMetrics;
+use crate::shard::Shard;
 
 /// How many queues are asked in one pipeline. Larger batches keep Redis from its other clients for longer.
 const QUEUES_A_BATCH: usize = 100;
@@ -58,6 +60,8 @@ pub struct Settings {
     pub prefixes: Vec<Arc<str>>,
     /// Which of the queues are meant.
     pub filter: QueueFilter,
+    /// Which share of those is read.
+    pub shard: Shard,
     /// Whether workers are counted.
     pub count_workers: bool,
     /// Whether the queues' events are followed.
@@ -104,7 +108,10 @@ pub struct Collector {
 /// The queues that the last successful discovery found.
 #[derive(Debug, Default)]
 struct Known {
+    /// In their order.
     queues: Vec<QueueId>,
+    /// Those of other shards whose workers could be taken for workers of these; hardly ever any.
+    namesakes: Vec<QueueId>,
     discovery: Option<Discovery>,
     search: Option<Search>,
 }
@@ -116,6 +123,8 @@ pub struct Search {
     pub finished: Instant,
     /// Queues that exist and are not meant, by the names and patterns of the configuration.
     pub not_meant: usize,
+    /// Queues that are meant and in another shard, those included that are named and need not exist.
+    pub of_other_shards: usize,
     /// Queues whose names are no text.
     pub unreadable_names: usize,
 }
@@ -136,20 +145,57 @@ pub struct Troubles {
 impl Known {
     /// What is known before the first discovery: the queues that are named.
     fn named(settings: &Settings) -> Self {
-        let names = settings.filter.named();
-        let of_prefix = |prefix: &Arc<str>| {
-            let prefix = Arc::clone(prefix);
-            let queue = move |name: &String| QueueId {
-                prefix: Arc::clone(&prefix),
-                name: name.as_str().into(),
-            };
-            names.iter().map(queue).collect::<Vec<_>>()
-        };
-        let queues: BTreeSet<_> = settings.prefixes.iter().flat_map(of_prefix).collect();
+        let Shared { own, namesakes, .. } = Shared::new(settings.shard, named(settings).collect());
         Self {
-            queues: queues.into_iter().collect(),
+            queues: own,
+            namesakes,
             discovery: None,
             search: None,
+        }
+    }
+
+    /// The queues among which the one of a worker is looked for, in their order.
+    fn with_namesakes(&self) -> Cow<'_, [QueueId]> {
+        if self.namesakes.is_empty() {
+            return Cow::Borrowed(&self.queues);
+        }
+        let mut all = [self.queues.as_slice(), &self.namesakes].concat();
+        all.sort();
+        Cow::Owned(all)
+    }
+}
+
+/// The queues that are named, of this shard and of others.
+fn named(settings: &Settings) -> impl Iterator<Item = QueueId> + '_ {
+    let names = settings.filter.named();
+    settings.prefixes.iter().flat_map(move |prefix| {
+        let queue = |name: &String| QueueId {
+            prefix: Arc::clone(prefix),
+            name: name.as_str().into(),
+        };
+        names.iter().map(queue).collect::<Vec<_>>()
+    })
+}
+
+/// The queues that are meant, shared out among the shards.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Those of this one, in their order.
+    own: Vec<QueueId>,
+    /// Those of others whose workers could be taken for workers of its own.
+    namesakes: Vec<QueueId>,
+    of_other_shards: usize,
+}
+
+impl Shared {
+    /// Shares queues out.
+    fn new(shard: Shard, meant: BTreeSet<QueueId>) -> Self {
+        let (own, others): (Vec<_>, Vec<_>) = meant.into_iter().partition(|queue| shard.has(queue));
+        let is_namesake = |queue: &&QueueId| own.binary_search(&namesake(queue)).is_ok();
+        Self {
+            namesakes: others.iter().filter(is_namesake).cloned().collect(),
+            of_other_shards: others.len(),
+            own,
         }
     }
 }
@@ -230,7 +276,8 @@ struct Moved {
 /// What a search for queues came to.
 #[derive(Debug)]
 struct SearchOutcome {
-    found: Found,
+    shared: Shared,
+    unreadable_names: usize,
     /// How many queues exist that are not meant.
     not_meant: usize,
     finished_at: Millis,
@@ -508,8 +555,8 @@ impl Collector {
                 ..
             } = &self.settings;
             let mut connection = connection.clone();
-            let all = &reading.known.queues;
-            let answer = read_server(&mut connection, prefixes, all, *count_workers).await?;
+            let all = reading.known.with_namesakes();
+            let answer = read_server(&mut connection, prefixes, &all, *count_workers).await?;
             for problem in &answer.problems {
                 self.say_denied(problem);
             }
@@ -655,7 +702,11 @@ impl Collector {
             }
         };
         let duration = started.elapsed();
-        let queues: Vec<_> = search.found.queues.into_iter().collect();
+        let Shared {
+            own: queues,
+            namesakes,
+            of_other_shards,
+        } = search.shared;
         let discovery = if let Some((cause, error)) = search.failed {
             // The last complete search stays the last success.
             self.say_discovery_fails(cause, &error);
@@ -664,7 +715,7 @@ impl Collector {
                 ..last
             })
         } else {
-            self.say_discovered(&queues, search.found.unreadable_names, duration);
+            self.say_discovered(&queues, search.unreadable_names, duration);
             Some(Discovery {
                 queues: queues.len(),
                 duration,
@@ -674,10 +725,12 @@ impl Collector {
         let passed_over = Search {
             finished: Instant::now(),
             not_meant: search.not_meant,
-            unreadable_names: search.found.unreadable_names,
+            of_other_shards,
+            unreadable_names: search.unreadable_names,
         };
         let known = Arc::new(Known {
             queues,
+            namesakes,
             discovery,
             search: Some(passed_over),
         });
@@ -688,7 +741,7 @@ impl Collector {
         Ok(())
     }
 
-    /// The queues that are meant: those that are named, and those of the others that exist. Of those that were known before, none is left
+    /// The queues that are meant: those that are named, and those of the others that exist; all are looked for, and then shared out. Of those that were known before, none is left
     /// out because its node cannot be asked, or because it is on its way to another.
     ///
     /// # Errors
@@ -722,7 +775,7 @@ impl Collector {
             let first = failures.into_iter().next().map(|(_, error)| error);
             return Err(first.unwrap_or_else(|| LinkError::late(&self.settings.endpoint).into()));
         };
-        let Settings { filter, .. } = &self.settings;
+        let Settings { filter, shard, .. } = &self.settings;
         if filter.needs_search() && self.nodes.are_several() {
             let mut stay: BTreeSet<&QueueId> = before.iter().collect();
             for share in answered {
@@ -746,10 +799,11 @@ impl Collector {
         let exist = found.queues.len();
         found.queues.retain(|queue| filter.takes(&queue.name));
         let not_meant = exist - found.queues.len();
-        found.queues.extend(Known::named(&self.settings).queues);
+        found.queues.extend(named(&self.settings));
         let failed = failures.into_iter().next();
         Ok(SearchOutcome {
-            found,
+            shared: Shared::new(*shard, found.queues),
+            unreadable_names: found.unreadable_names,
             not_meant,
             finished_at,
             failed: failed.map(|(share, error)| {

@@ -17,6 +17,7 @@ pub mod queue_filter;
 mod redis;
 pub mod self_metrics;
 pub mod servers;
+pub mod shard;
 pub mod yaml_file;
 
 use std::io::Write;
@@ -43,7 +44,7 @@ const RELOAD_INTERVAL: Duration = Duration::from_secs(2);
 const WRITTEN_AT_ONCE: usize = 64 * 1024;
 
 fn site(config: Config) -> Result<(Site, Option<ConfigFile>)> {
-    let self_metrics = SelfMetrics::new(config.file.is_some())?;
+    let self_metrics = SelfMetrics::new(config.file.is_some(), config.shard)?;
     let site = Site {
         servers: Servers::new(config.servers, self_metrics.clone()),
         self_metrics,

@@ -11,6 +11,7 @@ use prometheus::{Gauge, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, Te
 use crate::build_info;
 use crate::exposition::Format;
 use crate::model::ErrorCause;
+use crate::shard::Shard;
 
 /// The metrics that are kept between scrapes. Everything about queues is read anew in each scrape and is not kept here.
 #[derive(Clone, Debug)]
@@ -23,11 +24,11 @@ pub struct SelfMetrics {
 }
 
 impl SelfMetrics {
-    /// Registers the metrics; those of the configuration file only if there is one.
+    /// Registers the metrics; those of the configuration file only if there is one, and those of the shard only if there are several.
     ///
     /// # Errors
     /// When a name is registered twice.
-    pub fn new(with_file: bool) -> Result<Self> {
+    pub fn new(with_file: bool, shard: Shard) -> Result<Self> {
         let registry = Registry::new();
         registry.register(Box::new(ProcessCollector::for_self()))?;
 
@@ -36,6 +37,15 @@ impl SelfMetrics {
         let values = [build_info::VERSION, build_info::REVISION, build_info::RUSTC];
         build.with_label_values(&values).set(1);
         registry.register(Box::new(build))?;
+
+        if !shard.is_all() {
+            let shards = &metric::EXPORTER_SHARDS;
+            let gauge = IntGaugeVec::new(options(shards), shards.labels)?;
+            gauge
+                .with_label_values(&[shard.index().to_string()])
+                .set(shard.count().into());
+            registry.register(Box::new(gauge))?;
+        }
 
         let total = &metric::EXPORTER_ERRORS_TOTAL;
         let errors = IntCounterVec::new(options(total), total.labels)?;

@@ -28,6 +28,7 @@ use crate::endpoint::Password;
 use crate::http::{CurrentWebConfig, OTHER_PAGES, Paths};
 use crate::logging::{Format, Level};
 use crate::queue_filter::{Glob, QueueFilter};
+use crate::shard::Shard;
 use crate::yaml_file;
 
 const DEFAULT_REDIS_URL: &str = "redis://127.0.0.1:6379";
@@ -95,6 +96,13 @@ struct Flags {
         env = "BULLMQ_EXPORTER_BULLMQ_EXCLUDE"
     )]
     bullmq_exclude: Vec<String>,
+
+    /// Which share of the queues to read, I/N: shard I, counted from 0, of N exporters that share the queues
+    ///
+    /// A queue belongs to one shard by its prefix and name. Those of other shards are left out, named ones too. It holds for every server
+    /// of a --config.file.
+    #[arg(long = "bullmq.shard", value_name = "I/N", env = "BULLMQ_EXPORTER_BULLMQ_SHARD", default_value_t = Shard::ALL.to_string(), allow_hyphen_values = true)]
+    bullmq_shard: String,
 
     /// How far ahead demand is looked up; repeatable, the environment variable takes commas [default: 30s 1m 2m 5m]
     #[arg(
@@ -219,6 +227,8 @@ pub struct Config {
     pub servers: Vec<collect::Settings>,
     /// Where they are read from anew, if they stand in a file.
     pub file: Option<ConfigFile>,
+    /// Which share of the queues is read, of every server.
+    pub shard: Shard,
     /// What is to be said once the log is open.
     pub warnings: Vec<String>,
     /// How long a scrape may take at most.
@@ -255,7 +265,8 @@ impl Config {
 /// Logs which Redis is read, without credentials.
 pub fn announce(server: &collect::Settings) {
     let prefixes = server.prefixes.join(",");
-    info!(redis = %server.name, address = %server.endpoint, prefixes, "a Redis is read");
+    let shard = server.shard;
+    info!(redis = %server.name, address = %server.endpoint, prefixes, %shard, "a Redis is read");
 }
 
 /// A file of Redis servers, with the flags that stand beside it.
@@ -288,6 +299,7 @@ struct PerServer {
     given: [bool; 3],
     include: Vec<Glob>,
     exclude: Vec<Glob>,
+    shard: Shard,
     count_workers: bool,
     follow_events: bool,
     horizons: Arc<[Duration]>,
@@ -319,6 +331,7 @@ impl PerServer {
                 include: include.unwrap_or_else(|| self.include.clone()),
                 exclude: exclude.unwrap_or_else(|| self.exclude.clone()),
             },
+            shard: self.shard,
             count_workers: self.count_workers,
             follow_events: self.follow_events,
             horizons: Arc::clone(&self.horizons),
@@ -445,11 +458,14 @@ impl Flags {
             self.bullmq_exclude,
             from_environment(matches, "bullmq_exclude"),
         );
+        let shard = Shard::parse(&self.bullmq_shard)
+            .map_err(|sentence| format!("--bullmq.shard '{}': {sentence}", self.bullmq_shard))?;
         let per_server = PerServer {
             prefixes,
             given,
             include: globs("--bullmq.queue", &include)?,
             exclude: globs("--bullmq.exclude", &exclude)?,
+            shard,
             count_workers: self.collect_workers,
             follow_events: self.collect_events,
             horizons: parse_horizons(&horizons)?,
@@ -471,6 +487,7 @@ impl Flags {
         Ok(Config {
             servers,
             file,
+            shard,
             warnings,
             scrape_timeout: *self.scrape_timeout,
             listen_address: check_listen_address(self.web_listen_address)?,

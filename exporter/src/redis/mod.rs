@@ -51,4 +51,4 @@ pub(crate) use nodes::{Nodes, Share, Shares};
 pub(crate) use queue::{Question, read_batch};
 pub(crate) use reply::ReplyError;
 pub(crate) use score::Millis;
-pub(crate) use server::read_server;
+pub(crate) use server::{namesake, read_server};

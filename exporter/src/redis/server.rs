@@ -137,6 +137,14 @@ fn workers(list: &str, prefixes: &[Arc<str>], queues: &[QueueId]) -> HashMap<Que
     by_queue
 }
 
+/// The queue that a worker of `queue` could be taken for: the one whose plain name is the encoded name of it.
+pub(crate) fn namesake(queue: &QueueId) -> QueueId {
+    QueueId {
+        prefix: Arc::clone(&queue.prefix),
+        name: STANDARD.encode(queue.name.as_bytes()).into(),
+    }
+}
+
 /// The queue whose worker's connection has this name: the one whose name is encoded in it, or else the one of the plain name.
 fn queue_of_worker(name: &str, prefix: &Arc<str>, queues: &[QueueId]) -> Option<QueueId> {
     let rest = name.strip_prefix(prefix.as_ref())?.strip_prefix(':')?;

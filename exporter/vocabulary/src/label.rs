@@ -26,6 +26,8 @@ pub const MODE: &str = "mode";
 pub const ROLE: &str = "role";
 /// What a Redis does when its memory is full.
 pub const MAXMEMORY_POLICY: &str = "maxmemory_policy";
+/// The number of a shard of the queues, from 0.
+pub const SHARD: &str = "shard";
 /// The version of the exporter, of a Redis, or of the library of a queue's producer.
 pub const VERSION: &str = "version";
 /// The source revision that the exporter was built from, empty if unknown.

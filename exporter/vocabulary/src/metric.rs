@@ -561,11 +561,24 @@ pub const EXPORTER_QUEUES: Metric = Metric {
     kind: Kind::Gauge,
     unit: Unit::Count,
     labels: WITH_REDIS,
-    help: "Queues that the last successful discovery found.",
+    help: "Queues that the last successful discovery found, without those of other shards.",
     source: "`SCAN` for keys that end like `K:meta` and `K:id`, in the background, and a look at each",
     cost: "the whole keyspace, a thousand keys a command, in the background",
     versions: EVERY,
     absent: "no discovery has succeeded yet",
+};
+
+/// Over how many exporters the queues are shared out.
+pub const EXPORTER_SHARDS: Metric = Metric {
+    name: "bullmq_exporter_shards",
+    kind: Kind::Gauge,
+    unit: Unit::Count,
+    labels: &[label::SHARD],
+    help: "How many shards there are, of which this exporter reads the one that the label says.",
+    source: "`--bullmq.shard`",
+    cost: "none in Redis",
+    versions: EVERY,
+    absent: "the queues are not shared out (`--bullmq.shard`)",
 };
 
 /// Whether the configuration file in force is the one on disk.
@@ -629,6 +642,7 @@ pub const METRICS: &[Metric] = &[
     EXPORTER_DISCOVERY_DURATION_SECONDS,
     EXPORTER_DISCOVERY_LAST_SUCCESS_TIMESTAMP_SECONDS,
     EXPORTER_QUEUES,
+    EXPORTER_SHARDS,
     EXPORTER_CONFIG_LAST_RELOAD_SUCCESSFUL,
     EXPORTER_CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP_SECONDS,
     EXPORTER_BUILD_INFO,

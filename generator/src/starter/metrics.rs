@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use bullmq_vocabulary::{DEFAULT_PREFIX, DEFAULT_REDIS_NAME, metric, prometheus_duration};
+use bullmq_vocabulary::{
+    DEFAULT_PREFIX, DEFAULT_REDIS_NAME, label as label_of, metric, prometheus_duration,
+};
 
 use super::facts::{Facts, Key, Known};
 use super::name::{Names, label, matches};
@@ -66,6 +68,7 @@ pub fn from_metrics(samples: &[Sample], wishes: &Wishes) -> Result<Starter, Noth
             format!("the exporter does not reach the Redis {name}: its queues are not here")
         })
         .collect();
+    notes.extend(shard(samples));
     let usable: Vec<(&Key, &Facts)> = chosen
         .iter()
         .copied()
@@ -88,6 +91,16 @@ pub fn from_metrics(samples: &[Sample], wishes: &Wishes) -> Result<Starter, Noth
         return Err(Nothing::TooMany(usable.len()));
     }
     Ok(Starter { text: out, notes })
+}
+
+/// What is said where the exporter reads a share of the queues only.
+fn shard(samples: &[Sample]) -> Option<String> {
+    let shards = &metric::EXPORTER_SHARDS;
+    let of = samples.iter().find(|sample| sample.name == shards.name)?;
+    let (index, count) = (one_line(of.label(label_of::SHARD)), of.value);
+    Some(format!(
+        "the exporter reads the shard {index}/{count} of the queues: those of the other shards are not here; ask each exporter"
+    ))
 }
 
 /// A name for each queue, in their order. A queue that is called as a worker can be has the first claim, one of the usual prefix before
@@ -414,6 +427,14 @@ workers:
             assert!(spec.text.contains(part), "{part}\n{}", spec.text);
         }
         generated(&spec.text);
+    }
+
+    #[test]
+    fn an_exporter_that_reads_a_share_of_the_queues_is_no_whole_answer() {
+        let metrics = "bullmq_queue_up{redis=\"d\",prefix=\"b\",queue=\"q\"} 1\nbullmq_exporter_shards{shard=\"0\"} 3\n";
+        let spec = made(metrics, &Wishes::default()).unwrap();
+        let note = "the exporter reads the shard 0/3 of the queues: those of the other shards are not here; ask each exporter";
+        assert_eq!(spec.notes, [note]);
     }
 
     #[test]

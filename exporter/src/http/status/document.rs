@@ -142,6 +142,9 @@ pub(super) struct Discovered {
     /// Names and patterns of the queues that are meant; none for all.
     pub(super) queues: Vec<Name>,
     pub(super) exclude: Vec<Name>,
+    /// Which share of those is read, if it is not all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) shard: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) last_success: Option<LastSuccess>,
 }
@@ -152,6 +155,8 @@ pub(super) struct LastSuccess {
     pub(super) age_seconds: Span,
     /// How many queues exist that are not meant.
     pub(super) left_out_queues: Count,
+    /// How many queues are meant and read by others.
+    pub(super) other_shards_queues: Count,
     pub(super) unreadable_names: Count,
 }
 
@@ -394,7 +399,9 @@ impl ServerStatus {
             ),
             (troubles.discovery_fails, Warning::DiscoveryFails),
             (
-                is_up && queues.is_empty() && search.is_some(),
+                is_up
+                    && queues.is_empty()
+                    && search.is_some_and(|search| search.of_other_shards == 0),
                 Warning::NoQueues,
             ),
             (!troubles.denied.is_empty(), Warning::Denied),
@@ -430,9 +437,11 @@ impl ServerStatus {
                 prefixes: settings.prefixes.iter().cloned().map(Name).collect(),
                 queues: names(&settings.filter.include),
                 exclude: names(&settings.filter.exclude),
+                shard: (!settings.shard.is_all()).then(|| settings.shard.to_string()),
                 last_success: search.map(|search| LastSuccess {
                     age_seconds: since(search.finished),
                     left_out_queues: search.not_meant.into(),
+                    other_shards_queues: search.of_other_shards.into(),
                     unreadable_names: search.unreadable_names.into(),
                 }),
             },
@@ -593,6 +602,7 @@ mod tests {
     use crate::queue_filter::QueueFilter;
     use crate::self_metrics::SelfMetrics;
     use crate::servers::{Last, Scraped};
+    use crate::shard::Shard;
     use std::collections::HashMap;
 
     /// A server that answered with one empty queue at this moment.
@@ -608,6 +618,7 @@ mod tests {
             },
             prefixes: vec!["bull".into()],
             filter: QueueFilter::default(),
+            shard: Shard::ALL,
             count_workers: true,
             follow_events: false,
             horizons: [].into(),
@@ -632,7 +643,10 @@ mod tests {
             queues: vec![(queue, QueueReading::Read(Arc::default()))],
         };
         Standing {
-            collector: Arc::new(Collector::new(settings, SelfMetrics::new(false).unwrap())),
+            collector: Arc::new(Collector::new(
+                settings,
+                SelfMetrics::new(false, Shard::ALL).unwrap(),
+            )),
             last: Last {
                 scrape: Some(Scraped {
                     at,
