@@ -42,11 +42,12 @@ docs: tools ## writes the generated documentation anew
 
 # Each is compared with what is committed by a test; look at the difference before you commit it.
 examples: tools build ## writes what the examples show anew
-	cd examples && for example in authentication first-queue long-jobs several-queues start-within versions; do \
+	cd examples && for example in authentication first-queue long-jobs n8n-queue-mode scheduled-to-zero several-queues several-servers start-within two-exporters versions; do \
 	  $(KEDA) generate $$example/spec.yaml -o $$example/expected/scaledobjects.yaml || exit 1; done
 	cd examples/alerts && $(KEDA) generate spec.yaml --alerts --alerts-label release=kube-prometheus-stack \
 	    --runbook-url-prefix https://runbooks.example.com/bullmq -o manifests.yaml \
 	  && $(KEDA) generate spec.yaml --format prometheus-rules --runbook-url-prefix https://runbooks.example.com/bullmq -o rules.yaml
+	cd examples/gitops && $(KEDA) generate spec.yaml -o shop/scaledobjects.yaml
 	cd examples/helm-chart && $(KEDA) generate spec.yaml --format helm -o chart/ \
 	  && $(JUDGES)/helm3 template shop chart > rendered/default.yaml \
 	  && $(JUDGES)/helm3 template shop chart --values chart/values-production.yaml > rendered/production.yaml

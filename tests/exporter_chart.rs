@@ -8,8 +8,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use acceptance::{
-    Authority, BullMq, Exporter, HELMS, Redis, Version, fed, helm_template, judge, ours, promtool,
-    read_as_kubectl, repository, wait_until,
+    Authority, BullMq, Exporter, HELMS, Redis, Version, fed, helm_template, judge, kubeconform,
+    ours, promtool, read_as_kubectl, repository, wait_until,
 };
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -149,23 +149,6 @@ fn helm_unittest_passes_and_can_fail() {
     .unwrap();
     let (passed, said) = run(&own);
     assert!(!passed && said.contains("wants a Redis"), "{said}");
-}
-
-fn kubeconform(manifests: &str) -> Result<(bool, String)> {
-    let schemas = repository().join("target/tools/schemas");
-    ensure!(
-        schemas.is_dir(),
-        "the schemas are missing; `make tools` writes them"
-    );
-    let location = format!(
-        "{}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json",
-        schemas.display()
-    );
-    let mut command = Command::new(judge("kubeconform")?);
-    command.args(["-strict", "-schema-location", &location, "-"]);
-    let output = fed(&mut command, manifests)?;
-    let said = String::from_utf8(output.stdout)? + &String::from_utf8_lossy(&output.stderr);
-    Ok((output.status.success(), said))
 }
 
 #[test]

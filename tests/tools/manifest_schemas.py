@@ -1,8 +1,8 @@
-"""Writes a JSON Schema for each kind of object that our charts make, for kubeconform.
+"""Writes a JSON Schema for each kind of object that our charts and examples have, for kubeconform.
 
-    manifest_schemas.py KUBERNETES PROMETHEUS_OPERATOR OUT
+    manifest_schemas.py OUT KUBERNETES MODULE...
 
-The first two are the folders of these Go modules: Kubernetes brings the API server's own OpenAPI, the operator its CustomResourceDefinitions.
+These are the folders of Go modules: Kubernetes brings the API server's own OpenAPI, the others CustomResourceDefinitions.
 A field that neither knows is refused, as by `kubectl apply --validate=strict`.
 """
 
@@ -18,7 +18,18 @@ KINDS = {
     "apis__networking.k8s.io__v1": ["NetworkPolicy"],
     "apis__policy__v1": ["PodDisruptionBudget"],
 }
-CRDS = ["podmonitors", "prometheusrules", "servicemonitors"]
+CRDS = [
+    "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
+    "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+    "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+    "config/crd/bases/keda.sh_scaledjobs.yaml",
+    "config/crd/bases/keda.sh_scaledobjects.yaml",
+    "config/crd/bases/keda.sh_triggerauthentications.yaml",
+    "manifests/crds/application-crd.yaml",
+    "config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml",
+    "config/crd/bases/helm.toolkit.fluxcd.io_helmreleases.yaml",
+    "config/crd/bases/source.toolkit.fluxcd.io_gitrepositories.yaml",
+]
 REFERENCE = "#/components/schemas/"
 
 
@@ -62,7 +73,7 @@ def write(out, group, version, kind, schema):
     (out / f"{name}.json").write_text(json.dumps(schema))
 
 
-def main(kubernetes, operator, out):
+def main(out, kubernetes, *modules):
     out.mkdir(parents=True, exist_ok=True)
     for file, kinds in KINDS.items():
         path = kubernetes / "api/openapi-spec/v3" / f"{file}_openapi.json"
@@ -71,8 +82,9 @@ def main(kubernetes, operator, out):
             for gvk in schema.get("x-kubernetes-group-version-kind", []):
                 if gvk["kind"] in kinds and name.endswith("." + gvk["kind"]):
                     write(out, gvk["group"], gvk["version"], gvk["kind"], with_definitions(name, schemas))
-    for plural in CRDS:
-        path = operator / "example/prometheus-operator-crd" / f"monitoring.coreos.com_{plural}.yaml"
+    for file in CRDS:
+        # Exactly one module has it.
+        (path,) = (module / file for module in modules if (module / file).is_file())
         spec = yaml.safe_load(path.read_text())["spec"]
         for version in spec["versions"]:
             schema = strict(version["schema"]["openAPIV3Schema"], set())

@@ -160,6 +160,7 @@ pub fn lint(inputs: Vec<(Input, Origin)>, options: &Options) -> Report {
     };
     let templates = files.templates();
     let (jobs, generated) = generated(&specs, &files, &spec_names, &mut problems);
+    let inputs_end = sources.len();
     if let Some(source) = generated {
         let mut read = document::read(&source.text, sources.len(), Dialect::MANIFESTS);
         problems.append(&mut read.problems);
@@ -174,7 +175,17 @@ pub fn lint(inputs: Vec<(Input, Origin)>, options: &Options) -> Report {
             continue;
         }
         for root in read.roots.iter().filter(|root| !is_spec(root)) {
-            collect(root, *origin, &mut objects, &mut problems);
+            let mut found = Vec::new();
+            collect(root, *origin, &mut found, &mut problems);
+            if index >= inputs_end {
+                // What a spec makes and the manifest that is committed beside it are one object, and the committed one is what is pointed at.
+                let committed = |object: &Object<'_>| {
+                    let mut others = objects.iter();
+                    others.any(|other: &Object<'_>| is_same(other.node, object.node))
+                };
+                found.retain(|object| !committed(object));
+            }
+            objects.append(&mut found);
         }
     }
     let set = Set::new(objects, jobs);
@@ -418,6 +429,25 @@ fn collect<'n>(
             node: root,
             api_version,
         });
+    }
+}
+
+/// Whether two trees say the same, in whatever style. `"1"` and `1` are not told apart: what is in a manifest is checked by other rules.
+fn is_same(one: &Node, other: &Node) -> bool {
+    use document::Kind::{Mapping, Scalar, Sequence};
+    match (&one.kind, &other.kind) {
+        (Scalar { text: one, .. }, Scalar { text: other, .. }) => one == other,
+        (Sequence(one), Sequence(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(a, b)| is_same(a, b))
+        }
+        (Mapping(one), Mapping(other)) => {
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .zip(other)
+                    .all(|(a, b)| is_same(&a.0, &b.0) && is_same(&a.1, &b.1))
+        }
+        _ => false,
     }
 }
 
