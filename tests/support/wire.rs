@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -28,6 +29,26 @@ pub enum Fault {
 pub struct Wire {
     port: u16,
     fault: Arc<Mutex<Fault>>,
+    turns: Arc<Turns>,
+}
+
+/// How often the client spoke after it had been answered.
+#[derive(Debug, Default)]
+struct Turns {
+    count: AtomicU64,
+    is_asking: AtomicBool,
+}
+
+impl Turns {
+    fn asked(&self) {
+        if !self.is_asking.swap(true, Ordering::SeqCst) {
+            self.count.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn answered(&self) {
+        self.is_asking.store(false, Ordering::SeqCst);
+    }
 }
 
 fn lock(fault: &Mutex<Fault>) -> MutexGuard<'_, Fault> {
@@ -44,6 +65,8 @@ impl Wire {
         let port = listener.local_addr()?.port();
         let fault = Arc::new(Mutex::new(Fault::None));
         let (of_all, redis_port) = (Arc::clone(&fault), redis.port());
+        let turns = Arc::<Turns>::default();
+        let all_turns = Arc::clone(&turns);
         // The threads end with the connections, and the listener with the test's process.
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -54,16 +77,23 @@ impl Wire {
                     continue;
                 };
                 let (forth, back) = (Arc::clone(&of_all), Arc::clone(&of_all));
-                thread::spawn(move || pass(from, to, &forth, false));
-                thread::spawn(move || pass(server, client, &back, true));
+                let (asked, answered) = (Arc::clone(&all_turns), Arc::clone(&all_turns));
+                thread::spawn(move || pass(from, to, &forth, false, || asked.asked()));
+                thread::spawn(move || pass(server, client, &back, true, || answered.answered()));
             }
         });
-        Ok(Self { port, fault })
+        Ok(Self { port, fault, turns })
     }
 
     /// From now on it does this, to connections that are open as well.
     pub fn set(&self, fault: Fault) {
         *lock(&self.fault) = fault;
+    }
+
+    /// How many round trips there were so far: times that the client spoke after it had been answered. With a delay, because what is sent
+    /// together must not be answered in between.
+    pub fn round_trips(&self) -> u64 {
+        self.turns.count.load(Ordering::SeqCst)
     }
 
     /// The address as a URL.
@@ -72,8 +102,14 @@ impl Wire {
     }
 }
 
-/// Passes bytes on until either side closes, or the fault says so.
-fn pass(mut from: TcpStream, mut to: TcpStream, fault: &Mutex<Fault>, is_answer: bool) {
+/// Passes bytes on until either side closes, or the fault says so; `passes` is told before each.
+fn pass(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    fault: &Mutex<Fault>,
+    is_answer: bool,
+    passes: impl Fn(),
+) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(length) = from.read(&mut buffer) {
         let Some(mut bytes) = buffer.get(..length).filter(|bytes| !bytes.is_empty()) else {
@@ -91,6 +127,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, fault: &Mutex<Fault>, is_answer:
             }
             Fault::None | Fault::Delay(_) | Fault::CutAfter(_) => {}
         }
+        passes();
         if to.write_all(bytes).is_err() || last {
             break;
         }

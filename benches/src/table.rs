@@ -1,0 +1,146 @@
+//! The tables, in Markdown.
+
+use std::time::Duration;
+
+use crate::measure::{Results, Row};
+use crate::turns::quantile;
+
+/// All of them.
+pub(crate) fn markdown(results: &Results) -> String {
+    let Results {
+        queues, retained, ..
+    } = results;
+    let mut text = String::new();
+    let contestants = results
+        .busy
+        .iter()
+        .chain(results.connections.iter().skip(1))
+        .chain(&results.idle);
+    let smaller = results.sizes.iter().flat_map(|(_, rows)| rows);
+    text.push_str("Times are medians. A ratio is the median of the ratios of each turn to the first row of the same data.\n\n");
+    table(&mut text, contestants.chain(smaller));
+    text.extend([format!(
+        "\nThe exporter on what is in {} queues; \"many\" are {} finished jobs.\n\n",
+        grouped(*queues),
+        grouped(*retained)
+    )]);
+    table(&mut text, results.contents.iter());
+    text.push_str("\nThe same commands sent by the bare pipeline in other manners.\n\n");
+    table(&mut text, results.manners.iter());
+    let (first, last) = results.steady;
+    text.extend([format!(
+        "\nMemory: {} after 100 scrapes on end (at most {}); scraped every second, {} after the first sixth of the time and {} at its end.",
+        megabytes(results.after_scrapes.resident),
+        megabytes(results.after_scrapes.peak),
+        megabytes(first.resident),
+        megabytes(last.resident)
+    )]);
+    text
+}
+
+fn table<'a>(text: &mut String, rows: impl Iterator<Item = &'a Row>) {
+    text.push_str("| queues | | scrape | ratio | own CPU | Redis CPU | commands | PING of others p50 / p99 | RSS / peak | series | answer | first scrape |\n");
+    text.push_str("|---|---|---|---|---|---|---|---|---|---|---|---|\n");
+    for row in rows {
+        let Row {
+            data,
+            who,
+            ratio,
+            series,
+            first_good_scrape,
+            ..
+        } = row;
+        let cells = match &row.figures {
+            Err(why) => [
+                format!("not possible: {why}"),
+                String::new(),
+                String::new(),
+                String::new(),
+                String::new(),
+                String::new(),
+                String::new(),
+            ],
+            Ok(figures) => [
+                millis(figures.median()),
+                format!("{ratio:.2}"),
+                figures.own_cpu.map(millis).unwrap_or_default(),
+                millis(quantile(&figures.cpu, 50)),
+                grouped(quantile(&figures.commands, 50)),
+                format!(
+                    "{} / {}",
+                    millis(quantile(&figures.pings, 50)),
+                    millis(quantile(&figures.pings, 99))
+                ),
+                figures
+                    .memory
+                    .map(|memory| {
+                        format!(
+                            "{} / {}",
+                            megabytes(memory.resident),
+                            megabytes(memory.peak)
+                        )
+                    })
+                    .unwrap_or_default(),
+            ],
+        };
+        let bytes = row.figures.as_ref().map_or(0, |figures| figures.bytes);
+        let series = series.map(grouped).unwrap_or_default();
+        let answer = if bytes == 0 {
+            String::new()
+        } else {
+            megabytes(bytes)
+        };
+        let first = first_good_scrape.map(millis).unwrap_or_default();
+        text.extend([format!(
+            "| {data} | {who} | {} | {series} | {answer} | {first} |\n",
+            cells.join(" | ")
+        )]);
+    }
+}
+
+/// Milliseconds with as many digits as mean something.
+pub(crate) fn millis(time: Duration) -> String {
+    let millis = time.as_secs_f64() * 1000.0;
+    match millis {
+        ..1.0 => format!("{millis:.2} ms"),
+        ..10.0 => format!("{millis:.1} ms"),
+        _ => format!("{} ms", grouped(time.as_millis())),
+    }
+}
+
+/// Megabytes, of a million bytes.
+pub(crate) fn megabytes<N: TryInto<u64>>(bytes: N) -> String {
+    let bytes: u64 = bytes.try_into().unwrap_or(u64::MAX);
+    format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10)
+}
+
+/// A number with commas between its thousands.
+pub(crate) fn grouped<N: Copy + ToString>(number: N) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_for_people() {
+        assert_eq!(
+            [grouped(7), grouped(1_000), grouped(1_234_567)],
+            ["7", "1,000", "1,234,567"]
+        );
+        assert_eq!(megabytes(26_092_092_usize), "26.0 MB");
+        let times = [250, 2_540, 757_976, 1_009_298]
+            .map(Duration::from_micros)
+            .map(millis);
+        assert_eq!(times, ["0.25 ms", "2.5 ms", "757 ms", "1,009 ms"]);
+    }
+}
