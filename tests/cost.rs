@@ -104,7 +104,7 @@ fn a_queue_costs_so_many_commands_and_round_trips_and_no_more() -> Result<()> {
         for ((state, code), row) in STATES.into_iter().zip(&mut rows) {
             make(&mut bullmq, state, code)?;
             let (commands, round_trips) = cost(&redis, state)?;
-            row.push_str(&format!(" {commands:>3}/{round_trips}"));
+            row.extend([format!(" {commands:>3}/{round_trips}")]);
         }
     }
     assert_eq!(rows.join("\n"), EXPECTED.trim());
