@@ -1,7 +1,11 @@
 .DEFAULT_GOAL := help
 KEDA := $(CURDIR)/target/debug/bullmq-keda
 JUDGES := $(CURDIR)/target/tools/bin
-.PHONY: help tools rust build demo test lint docs examples conformance conformance-update install packages clean
+
+# How much `make bench` measures: README.md has the figures of QUEUES=10000 JOBS=1000000.
+QUEUES := 2000
+JOBS := 100000
+.PHONY: help tools rust build demo test bench lint docs examples conformance conformance-update install packages clean
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +25,11 @@ demo: tools build ## tells the story in two minutes; KEEP=1 stays until Ctrl-C
 
 test: tools build ## runs every test, with real servers
 	cargo test --workspace --locked
+
+# As it ships: the figures of a debug build say nothing.
+bench: tools ## measures a scrape beside the alternatives, in some minutes; QUEUES=10000 JOBS=1000000 for the large one
+	cargo build --release --locked -p bullmq-exporter -p bench --bins
+	@target/release/bench --queues $(QUEUES) --jobs $(JOBS)
 
 lint: rust ## checks format, lints and documentation
 	cargo fmt --all --check

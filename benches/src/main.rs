@@ -7,6 +7,7 @@ mod data;
 mod goals;
 mod measure;
 mod memory;
+mod model;
 mod ping;
 mod progress;
 mod recording;
@@ -115,6 +116,7 @@ fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
     std::fs::create_dir_all(&arguments.out)?;
     let in_folder = |name: &str| arguments.out.join(name);
     std::fs::write(in_folder("table.md"), &report)?;
+    std::fs::write(in_folder("commands.md"), table::commands(&results))?;
     std::fs::write(in_folder("bars.svg"), chart::svg(&results))?;
     writeln!(out, "{report}")?;
     bench.progress.step(&format!(

@@ -1,6 +1,7 @@
 //! The whole run: which data, who takes turns on it, and what is kept of that.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::bare::{AS_THE_EXPORTER, Manner, Unit};
 use crate::contestant::{Connections, Contestant, Exporter, Node, bare};
-use crate::data::{Data, Wanted};
+use crate::data::{Data, Kind, Wanted};
 use crate::memory::Memory;
 use crate::progress::Progress;
 use crate::recording::Recording;
@@ -108,6 +109,10 @@ pub(crate) struct Results {
     pub(crate) after_scrapes: Memory,
     /// Its memory at the beginning and at the end of scrapes every second.
     pub(crate) steady: (Memory, Memory),
+    /// What is sent about queues of some kinds.
+    pub(crate) commands: Vec<(Kind, Vec<String>)>,
+    /// On what it was measured.
+    pub(crate) machine: String,
 }
 
 impl Bench {
@@ -124,7 +129,12 @@ impl Bench {
             self.rounds, self.steady
         ))?;
         let busy = self.data(0, queues, 0)?;
+        let began = load();
         let (busy_rows, recording) = self.contestants(&busy, "all busy")?;
+        let shown = [Kind::Idle, Kind::Waiting, Kind::Everything];
+        let commands = shown
+            .map(|kind| (kind, recording.shown(&format!("made-{kind}"))))
+            .into();
         let manners = self.manners(&busy, &recording)?;
         let after_scrapes = self.scrape_on_end(&busy)?;
         let steady = self.scrape_every_second(&busy)?;
@@ -143,6 +153,7 @@ impl Bench {
                 sizes.push((size, rows));
             }
         }
+        let machine = machine(&began)?;
         Ok(Results {
             queues,
             retained,
@@ -154,6 +165,8 @@ impl Bench {
             manners,
             after_scrapes,
             steady,
+            commands,
+            machine,
         })
     }
 
@@ -438,6 +451,38 @@ fn rows(data: &str, entries: &[Entry<'_>], figures: Vec<Figures>) -> Vec<Row> {
         ..Row::default()
     };
     entries.iter().zip(figures).map(row).collect()
+}
+
+/// The load of the machine: how many wanted to run, in the mean of a minute.
+fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// On what it was measured, for whoever compares.
+///
+/// # Errors
+/// When a program is gone that was just used.
+fn machine(load_before: &str) -> Result<String> {
+    let processors = std::thread::available_parallelism()?;
+    let says = |program: &str| -> Result<String> {
+        let output = Command::new(program).arg("--version").output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let version = text.split_whitespace().find(|word| {
+            word.trim_start_matches("v=")
+                .starts_with(['v', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
+        });
+        Ok(version
+            .unwrap_or_default()
+            .trim_start_matches("v=")
+            .to_owned())
+    };
+    Ok(format!(
+        "{processors} processors, shared by everything; Redis {}, Node {}; load {load_before} before and {} after.",
+        says("redis-server")?,
+        says("node")?,
+        load()
+    ))
 }
 
 fn series(text: &str) -> usize {

@@ -28,6 +28,14 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
+    /// What is sent about a queue, each command as it is shown.
+    pub(crate) fn shown(&self, queue: &str) -> Vec<String> {
+        let place = self.names.iter().position(|name| name == queue);
+        let commands = place.and_then(|place| self.queues.get(place));
+        let commands = commands.into_iter().flatten();
+        commands.map(|command| shown(command, queue)).collect()
+    }
+
     /// Records what `scrape` makes the exporter send.
     ///
     /// # Errors
@@ -111,6 +119,20 @@ impl Recording {
             .map(|commands| commands.iter().filter_map(first).collect())
             .unwrap_or_default()
     }
+}
+
+/// A command as it is shown: without what all keys of the queue begin with.
+fn shown(command: &Command, queue: &str) -> String {
+    let word = |word: &Vec<u8>| {
+        let text = String::from_utf8_lossy(word);
+        let key = text
+            .strip_prefix("bull:")
+            .and_then(|rest| rest.strip_prefix(queue));
+        key.and_then(|key| key.strip_prefix(':'))
+            .unwrap_or(&text)
+            .to_owned()
+    };
+    command.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// The queue that a command asks about: the second part of its key.

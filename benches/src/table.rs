@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::measure::{Results, Row};
+use crate::model;
 use crate::turns::quantile;
 
 /// All of them.
@@ -10,7 +11,7 @@ pub(crate) fn markdown(results: &Results) -> String {
     let Results {
         queues, retained, ..
     } = results;
-    let mut text = String::new();
+    let mut text = format!("{}\n\n", results.machine);
     let contestants = results
         .busy
         .iter()
@@ -35,6 +36,21 @@ pub(crate) fn markdown(results: &Results) -> String {
         megabytes(first.resident),
         megabytes(last.resident)
     )]);
+    text.push_str("\n\nWhat a queue costs in a scrape; the rest is multiplied.\n\n");
+    text.push_str(&model::markdown(results));
+    text
+}
+
+/// What is sent about a queue of each kind that is shown, in the order in which it is sent; the first words of each command.
+pub(crate) fn commands(results: &Results) -> String {
+    let mut text = String::new();
+    for (kind, commands) in &results.commands {
+        text.extend([format!(
+            "{} commands about a queue that is {kind}:\n\n```\n{}\n```\n\n",
+            commands.len(),
+            commands.join("\n")
+        )]);
+    }
     text
 }
 

@@ -78,6 +78,7 @@ pub(crate) fn take_turns(
     rounds: usize,
     progress: &Progress,
 ) -> Result<Vec<Figures>> {
+    progress.step(&format!("{what}: {rounds} turns of {}", entries.len()))?;
     let mut all = vec![Figures::default(); entries.len()];
     let used = |entry: &Entry<'_>| processor_time(entry.contestant.process()?).ok();
     let before: Vec<_> = entries.iter().map(used).collect();
