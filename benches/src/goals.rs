@@ -32,99 +32,127 @@ const MOST_A_QUEUE: f64 = 1.25;
 /// How much memory may grow in a minute and be no growth: what an allocator keeps of one scrape and not of the next.
 const MOST_GROWTH: u64 = 2_000_000;
 
+/// How large a ratio may be, or has to be.
+#[derive(Clone, Copy, Debug)]
+enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Verdict {
+    fn of_ratio(goal: &str, ratio: f64, bound: Bound) -> Self {
+        let (words, met) = match bound {
+            Bound::AtMost(most) => (format!("at most {most}"), ratio <= most),
+            Bound::AtLeast(least) => (format!("at least {least}"), ratio >= least),
+        };
+        Self {
+            goal: format!("{goal}: {words}"),
+            measured: format!("{ratio:.2}"),
+            met,
+        }
+    }
+
+    fn of_memory(goal: &str, bytes: u64, most: u64) -> Self {
+        Self {
+            goal: format!("{goal}: at most {}", megabytes(most)),
+            measured: megabytes(bytes),
+            met: bytes <= most,
+        }
+    }
+}
+
 /// Judges the run.
 pub(crate) fn judge(results: &Results) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
-    let mut say = |goal: String, measured: String, met: bool| {
-        verdicts.push(Verdict {
-            goal,
-            measured,
-            met,
-        });
-    };
     for (data, rows) in [("all busy", &results.busy), ("95 % idle", &results.idle)] {
-        let (Some(bare), Some(ours), Some(least), Some(node)) = (
-            of(rows, BARE),
-            of(rows, OURS),
-            of(rows, OURS_LEAST),
-            of(rows, NODE),
-        ) else {
-            continue;
-        };
-        let to_bare = ours.ratio_to(bare);
-        say(
-            format!("{data}: at most {MOST_TO_BARE} times a bare pipeline"),
-            format!("{to_bare:.2}"),
-            to_bare <= MOST_TO_BARE,
-        );
-        let to_node = node.ratio_to(ours);
-        say(
-            format!("{data}: at least {LEAST_TO_NODE} times faster than BullMQ's own exporter"),
-            format!("{to_node:.2}"),
-            to_node >= LEAST_TO_NODE,
-        );
-        let to_node = node.ratio_to(least);
-        say(
-            format!("{data}: at least {LEAST_TO_NODE_LEAST} times without what can be left out"),
-            format!("{to_node:.2}"),
-            to_node >= LEAST_TO_NODE_LEAST,
-        );
-        let wait = |figures: &Figures| quantile(&figures.pings, 99).as_secs_f64();
-        let waits = wait(ours) / wait(bare);
-        say(
-            format!(
-                "{data}: others' PING p99 at most {MOST_WAIT} times that beside the bare pipeline"
-            ),
-            format!("{waits:.2}"),
-            waits <= MOST_WAIT,
-        );
+        verdicts.extend(beside_others(data, rows).into_iter().flatten());
     }
     if let [busy, idle, many] = results.contents.as_slice()
         && let (Ok(busy), Ok(idle), Ok(many)) = (&busy.figures, &idle.figures, &many.figures)
     {
-        let ratio = idle.ratio_to(busy);
-        say(
-            format!("mostly idle queues cost at most {MOST_IDLE} of busy ones"),
-            format!("{ratio:.2}"),
-            ratio <= MOST_IDLE,
-        );
+        verdicts.push(Verdict::of_ratio(
+            "a scrape of mostly idle queues, to one of busy ones",
+            idle.ratio_to(busy),
+            Bound::AtMost(MOST_IDLE),
+        ));
         let ratio = many.ratio_to(busy);
-        say(
-            "many finished jobs cost nothing, within a tenth".to_owned(),
-            format!("{ratio:.2}"),
-            (ratio - 1.0).abs() <= NOISE,
-        );
+        verdicts.push(Verdict {
+            met: (ratio - 1.0).abs() <= NOISE,
+            ..Verdict::of_ratio(
+                "a scrape beside many finished jobs, to one without, within a tenth",
+                ratio,
+                Bound::AtMost(1.0),
+            )
+        });
     }
-    if let Some((size, rows)) = results.sizes.last()
-        && let (Some(few), Some(many)) = (of(rows, OURS), of(&results.busy, OURS))
-    {
-        let a_queue = |figures: &Figures, queues: usize| {
-            figures.median().as_secs_f64() / u32::try_from(queues).map_or(f64::NAN, f64::from)
-        };
-        let ratio = a_queue(many, results.queues) / a_queue(few, *size);
-        say(
-            format!("a queue costs at most {MOST_A_QUEUE} times what it costs among {size}"),
-            format!("{ratio:.2}"),
-            ratio <= MOST_A_QUEUE,
-        );
-    }
-    let memory = results.after_scrapes.resident;
-    say(
-        format!("at most {} after 100 scrapes", megabytes(MOST_MEMORY)),
-        megabytes(memory),
-        memory <= MOST_MEMORY,
-    );
+    verdicts.extend(among_more(results));
     let (first, last) = results.steady;
     let growth = last.resident.saturating_sub(first.resident);
-    say(
-        format!(
-            "scraped every second, it grows by no more than {}",
-            megabytes(MOST_GROWTH)
-        ),
-        megabytes(growth),
-        growth <= MOST_GROWTH,
-    );
+    verdicts.push(Verdict::of_memory(
+        "memory after 100 scrapes",
+        results.after_scrapes.resident,
+        MOST_MEMORY,
+    ));
+    verdicts.push(Verdict::of_memory(
+        "growth while scraped every second",
+        growth,
+        MOST_GROWTH,
+    ));
     verdicts
+}
+
+/// The exporter beside the others on the same queues, by time and by processor time, which is nearly the same on a busy machine.
+fn beside_others(data: &str, rows: &[Row]) -> Option<Vec<Verdict>> {
+    let (bare, ours) = (of(rows, BARE)?, of(rows, OURS)?);
+    let (least, node) = (of(rows, OURS_LEAST)?, of(rows, NODE)?);
+    let cpu = |figures: &Figures| figures.all_cpu().as_secs_f64();
+    let wait = |figures: &Figures| quantile(&figures.pings, 99).as_secs_f64();
+    let judged =
+        |what: &str, ratio, bound| Verdict::of_ratio(&format!("{data}: {what}"), ratio, bound);
+    Some(vec![
+        judged(
+            "time, to a bare pipeline",
+            ours.ratio_to(bare),
+            Bound::AtMost(MOST_TO_BARE),
+        ),
+        judged(
+            "processor time with that of Redis, to a bare pipeline",
+            cpu(ours) / cpu(bare),
+            Bound::AtMost(MOST_TO_BARE),
+        ),
+        judged(
+            "BullMQ's own exporter, to ours",
+            node.ratio_to(ours),
+            Bound::AtLeast(LEAST_TO_NODE),
+        ),
+        judged(
+            "its processor time with that of Redis, to ours",
+            cpu(node) / cpu(ours),
+            Bound::AtLeast(LEAST_TO_NODE),
+        ),
+        judged(
+            "BullMQ's own exporter, to ours without what can be left out",
+            node.ratio_to(least),
+            Bound::AtLeast(LEAST_TO_NODE_LEAST),
+        ),
+        judged(
+            "PING p99 of other clients, to that beside a bare pipeline",
+            wait(ours) / wait(bare),
+            Bound::AtMost(MOST_WAIT),
+        ),
+    ])
+}
+
+/// What a queue costs, to what it costs among fewer.
+fn among_more(results: &Results) -> Option<Verdict> {
+    let (size, rows) = results.sizes.last()?;
+    let (few, many) = (of(rows, OURS)?, of(&results.busy, OURS)?);
+    let a_queue = |figures: &Figures, queues: usize| {
+        figures.all_cpu().as_secs_f64() / u32::try_from(queues).map_or(f64::NAN, f64::from)
+    };
+    let ratio = a_queue(many, results.queues) / a_queue(few, *size);
+    let goal = format!("processor time of a queue, to that among {size}");
+    Some(Verdict::of_ratio(&goal, ratio, Bound::AtMost(MOST_A_QUEUE)))
 }
 
 fn of<'a>(rows: &'a [Row], who: &str) -> Option<&'a Figures> {
@@ -148,4 +176,29 @@ pub(crate) fn markdown(verdicts: &[Verdict]) -> String {
         text.extend([format!("| {goal} | {measured} | {met} |\n")]);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_goal_that_is_just_reached_is_met() {
+        for (ratio, bound, met) in [
+            (1.5, Bound::AtMost(1.5), true),
+            (1.51, Bound::AtMost(1.5), false),
+            (3.0, Bound::AtLeast(3.0), true),
+            (2.9, Bound::AtLeast(3.0), false),
+            (f64::NAN, Bound::AtLeast(3.0), false),
+        ] {
+            assert_eq!(
+                Verdict::of_ratio("it", ratio, bound).met,
+                met,
+                "{ratio} {bound:?}"
+            );
+        }
+        let verdict = Verdict::of_memory("memory", 41_000_000, 40_000_000);
+        let expected = "| goal | measured | |\n|---|---|---|\n| memory: at most 40.0 MB | 41.0 MB | **not met** |\n";
+        assert_eq!(markdown(&[verdict]), expected);
+    }
 }

@@ -30,7 +30,7 @@ impl OfAQueue {
         Some(Self {
             commands: number(quantile(&figures.commands, 50)) / queues,
             redis: quantile(&figures.cpu, 50).as_secs_f64() / queues,
-            own: figures.own_cpu?.as_secs_f64() / queues,
+            own: figures.mean_own_cpu().as_secs_f64() / queues,
             series: number(u64::try_from(row.series?).ok()?) / queues,
             bytes: number(u64::try_from(figures.bytes).ok()?) / queues,
         })

@@ -219,5 +219,7 @@ mod tests {
         assert_eq!(recording.command_names("b"), ["MULTI", "LLEN", "EXEC"]);
         assert_eq!(recording.server.len(), 2);
         assert_eq!(recording.names, ["a", "b"]);
+        let shown = ["MULTI", "LLEN wait", "EXEC", "GET id", "HGET 1 x"];
+        assert_eq!(recording.shown("a"), shown);
     }
 }

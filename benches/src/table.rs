@@ -79,7 +79,7 @@ fn table<'a>(text: &mut String, rows: impl Iterator<Item = &'a Row>) {
             Ok(figures) => [
                 millis(figures.median()),
                 format!("{ratio:.2}"),
-                figures.own_cpu.map(millis).unwrap_or_default(),
+                millis(figures.mean_own_cpu()),
                 millis(quantile(&figures.cpu, 50)),
                 grouped(quantile(&figures.commands, 50)),
                 format!(

@@ -37,8 +37,8 @@ pub(crate) struct Figures {
     pub(crate) pings: Vec<Duration>,
     /// How many bytes were answered at last.
     pub(crate) bytes: usize,
-    /// The processor time of its process for one scrape, in the mean.
-    pub(crate) own_cpu: Option<Duration>,
+    /// The processor time of its process in each; of a pipeline in this process, with that of the PINGs beside it.
+    pub(crate) own_cpu: Vec<Duration>,
     /// The memory of its process at the end.
     pub(crate) memory: Option<Memory>,
 }
@@ -47,6 +47,21 @@ impl Figures {
     /// The median time of a scrape.
     pub(crate) fn median(&self) -> Duration {
         quantile(&self.times, 50)
+    }
+
+    /// The processor time of its process for one scrape, in the mean: the clock of processes counts hundredths of a second.
+    pub(crate) fn mean_own_cpu(&self) -> Duration {
+        let scrapes = u32::try_from(self.own_cpu.len()).unwrap_or(u32::MAX);
+        self.own_cpu
+            .iter()
+            .sum::<Duration>()
+            .checked_div(scrapes)
+            .unwrap_or_default()
+    }
+
+    /// The processor time of its process and of Redis for one scrape.
+    pub(crate) fn all_cpu(&self) -> Duration {
+        self.mean_own_cpu() + quantile(&self.cpu, 50)
     }
 
     /// How much slower it is than another, in the median of the ratios of each turn.
@@ -80,9 +95,6 @@ pub(crate) fn take_turns(
 ) -> Result<Vec<Figures>> {
     progress.step(&format!("{what}: {rounds} turns of {}", entries.len()))?;
     let mut all = vec![Figures::default(); entries.len()];
-    let used = |entry: &Entry<'_>| processor_time(entry.contestant.process()?).ok();
-    let before: Vec<_> = entries.iter().map(used).collect();
-    let scrapes = u32::try_from(WARM_UP + rounds)?;
     for round in 0..WARM_UP + rounds {
         for (entry, figures) in entries.iter_mut().zip(&mut all) {
             progress.say(&format!(
@@ -99,11 +111,7 @@ pub(crate) fn take_turns(
             scrape_once(entry, into).with_context(|| format!("{what}: {}", entry.name))?;
         }
     }
-    for ((entry, figures), before) in entries.iter().zip(&mut all).zip(before) {
-        let during = used(entry)
-            .zip(before)
-            .map(|(after, before)| after.saturating_sub(before));
-        figures.own_cpu = during.map(|during| during / scrapes);
+    for (entry, figures) in entries.iter().zip(&mut all) {
         figures.memory = entry.contestant.memory();
         figures.pings = with_omitted(&figures.pings);
     }
@@ -113,10 +121,14 @@ pub(crate) fn take_turns(
 fn scrape_once(entry: &mut Entry<'_>, figures: &mut Figures) -> Result<()> {
     let mut client = connect(entry.redis)?;
     let pinger = Pinger::start(entry.redis)?;
+    let process = entry.contestant.process().unwrap_or(std::process::id());
     let before = Work::of(&mut client)?;
+    let own_before = processor_time(process)?;
     let began = Instant::now();
     figures.bytes = entry.contestant.scrape()?;
     figures.times.push(began.elapsed());
+    let own_after = processor_time(process)?;
+    figures.own_cpu.push(own_after.saturating_sub(own_before));
     let after = Work::of(&mut client)?;
     let pings = pinger.stop()?;
     figures.cpu.push(after.cpu.saturating_sub(before.cpu));

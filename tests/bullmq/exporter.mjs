@@ -17,14 +17,15 @@ export const serve = async (queues) => {
 
 // Queue objects with a connection each, or the first error if they are not all connected in time.
 export const connectEach = async (bullmq, names, connection, limit) => {
-  let problem = `not connected after ${limit} ms`;
+  // The first tells more than those that follow from it.
+  let problem;
   const queues = names.map((name) => {
     const queue = new bullmq.Queue(name, { connection: { ...connection } });
-    queue.on('error', (error) => { problem = error.message || String(error); });
+    queue.on('error', (error) => { problem ??= error.message || String(error); });
     return queue;
   });
-  const ready = Promise.all(queues.map((queue) => queue.waitUntilReady())).then(() => true, (error) => { problem = error.message || String(error); return false; });
+  const ready = Promise.all(queues.map((queue) => queue.waitUntilReady())).then(() => true, (error) => { problem ??= error.message || String(error); return false; });
   const late = new Promise((resolve) => { setTimeout(() => resolve(false), limit); });
-  if (!(await Promise.race([ready, late]))) throw new Error(problem);
+  if (!(await Promise.race([ready, late]))) throw new Error(problem ?? `not connected after ${limit} ms`);
   return queues;
 };
