@@ -26,7 +26,7 @@ const MOST_WAIT: f64 = 2.0;
 /// What a scrape of mostly idle queues may cost of one of busy ones.
 const MOST_IDLE: f64 = 0.6;
 /// How far two medians may lie from each other and be the same.
-const NOISE: f64 = 0.1;
+const SAME: f64 = 1.1;
 /// How much more a queue may cost among many than among a thousand.
 const MOST_A_QUEUE: f64 = 1.25;
 /// How much memory may grow in a minute and be no growth: what an allocator keeps of one scrape and not of the next.
@@ -75,15 +75,11 @@ pub(crate) fn judge(results: &Results) -> Vec<Verdict> {
             idle.ratio_to(busy),
             Bound::AtMost(MOST_IDLE),
         ));
-        let ratio = many.ratio_to(busy);
-        verdicts.push(Verdict {
-            met: (ratio - 1.0).abs() <= NOISE,
-            ..Verdict::of_ratio(
-                "a scrape beside many finished jobs, to one without, within a tenth",
-                ratio,
-                Bound::AtMost(1.0),
-            )
-        });
+        let cpu = many.all_cpu().as_secs_f64() / busy.all_cpu().as_secs_f64();
+        for (what, ratio) in [("time", many.ratio_to(busy)), ("processor time", cpu)] {
+            let goal = format!("{what} of a scrape beside many finished jobs, to that without");
+            verdicts.push(Verdict::of_ratio(&goal, ratio, Bound::AtMost(SAME)));
+        }
     }
     verdicts.extend(among_more(results));
     let (first, last) = results.steady;
