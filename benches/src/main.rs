@@ -59,21 +59,27 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse(), &mut io::stdout().lock()) {
+    let outcome = Progress::listen().and_then(|progress| {
+        let outcome = run(&Arguments::parse(), &progress, &mut io::stdout().lock());
+        outcome.with_context(|| {
+            if progress.is_interrupted() {
+                "Interrupted. Everything that was started has been ended."
+            } else {
+                "The benchmark failed"
+            }
+        })
+    });
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // There is nobody to tell when the terminal is gone.
-            let _ = writeln!(
-                io::stderr(),
-                "\nThe benchmark ended before its end: {error:#}"
-            );
+            let _ = writeln!(io::stderr(), "\n{error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
-    let progress = Progress::listen()?;
+fn run(arguments: &Arguments, progress: &Progress, out: &mut impl Write) -> Result<()> {
     let (queues, retained) = (
         usize::try_from(arguments.queues)?,
         usize::try_from(arguments.jobs)?,
@@ -105,7 +111,7 @@ fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
         retained,
         rounds: usize::try_from(arguments.rounds)?,
         steady: usize::try_from(arguments.steady)?,
-        progress,
+        progress: progress.clone(),
     };
     let results = bench.run()?;
     let report = format!(

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// Says what is going on; fails once a signal has come, so that everything that was started is ended in order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Progress {
     ends: Arc<AtomicBool>,
     on_terminal: bool,
@@ -30,13 +30,18 @@ impl Progress {
         })
     }
 
+    /// Whether a signal has come. Whatever fails then fails for that: it interrupts system calls, and a terminal sends it to the servers too.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.ends.load(Ordering::Relaxed)
+    }
+
     /// Says what is done now: on a terminal in the place of what was said before.
     ///
     /// # Errors
     /// When a signal has come.
     pub(crate) fn say(&self, what: &str) -> Result<()> {
-        if self.ends.load(Ordering::Relaxed) {
-            bail!("interrupted; everything that was started is ended");
+        if self.is_interrupted() {
+            bail!("interrupted");
         }
         if self.on_terminal {
             // There is nobody to tell when the terminal is gone.
