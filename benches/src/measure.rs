@@ -266,7 +266,17 @@ impl Bench {
             Ok(node) => node,
             Err(error) => {
                 let why = format!("{error:#}");
-                let why = why.lines().next().unwrap_or_default().to_owned();
+                let why = why.lines().next().unwrap_or_default();
+                let stats = redis.run(&["INFO", "stats"])?;
+                let refused = stats
+                    .lines()
+                    .find_map(|line| line.strip_prefix("rejected_connections:"));
+                let limit = redis.run(&["CONFIG", "GET", "maxclients"])?;
+                let why = format!(
+                    "{why}; Redis refused {} connections, its {}",
+                    refused.unwrap_or_default(),
+                    limit.replace('\n', " is ")
+                );
                 return Ok(vec![
                     Row::default(),
                     Row {
