@@ -1,7 +1,8 @@
 .DEFAULT_GOAL := help
 KEDA := $(CURDIR)/target/debug/bullmq-keda
 JUDGES := $(CURDIR)/target/tools/bin
-.PHONY: help tools rust build demo test lint docs examples conformance conformance-update install packages clean
+MINUTES ?= 5
+.PHONY: help tools rust build demo test soak lint docs examples conformance conformance-update install packages clean
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +22,10 @@ demo: tools build ## tells the story in two minutes; KEEP=1 stays until Ctrl-C
 
 test: tools build ## runs every test, with real servers
 	cargo test --workspace --locked
+
+# MINUTES=10 for longer, SEED=1 for the failures of an earlier run.
+soak: tools build ## breaks real servers in every way for MINUTES and checks every answer
+	@MINUTES=$(MINUTES) SEED=$(SEED) cargo run --quiet --locked -p acceptance --bin soak
 
 lint: rust ## checks format, lints and documentation
 	cargo fmt --all --check

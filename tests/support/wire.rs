@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -15,7 +16,8 @@ use crate::redis::Redis;
 pub enum Fault {
     /// It passes.
     None,
-    /// Nothing passes any more, in either direction, and nothing is closed: packets are lost.
+    /// Nothing passes any more, in either direction, and nothing is closed: packets are lost. A connection that lost some is closed at what
+    /// passes next, since TCP never delivers what comes after a hole.
     BlackHole,
     /// Every answer comes later by this much.
     Delay(Duration),
@@ -54,8 +56,10 @@ impl Wire {
                     continue;
                 };
                 let (forth, back) = (Arc::clone(&of_all), Arc::clone(&of_all));
-                thread::spawn(move || pass(from, to, &forth, false));
-                thread::spawn(move || pass(server, client, &back, true));
+                let has_hole = Arc::new(AtomicBool::new(false));
+                let also = Arc::clone(&has_hole);
+                thread::spawn(move || pass(from, to, &forth, &has_hole, false));
+                thread::spawn(move || pass(server, client, &back, &also, true));
             }
         });
         Ok(Self { port, fault })
@@ -73,7 +77,13 @@ impl Wire {
 }
 
 /// Passes bytes on until either side closes, or the fault says so.
-fn pass(mut from: TcpStream, mut to: TcpStream, fault: &Mutex<Fault>, is_answer: bool) {
+fn pass(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    fault: &Mutex<Fault>,
+    has_hole: &AtomicBool,
+    is_answer: bool,
+) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(length) = from.read(&mut buffer) {
         let Some(mut bytes) = buffer.get(..length).filter(|bytes| !bytes.is_empty()) else {
@@ -82,7 +92,11 @@ fn pass(mut from: TcpStream, mut to: TcpStream, fault: &Mutex<Fault>, is_answer:
         let now = *lock(fault);
         let mut last = false;
         match now {
-            Fault::BlackHole => continue,
+            Fault::BlackHole => {
+                has_hole.store(true, Ordering::Relaxed);
+                continue;
+            }
+            _ if has_hole.load(Ordering::Relaxed) => break,
             Fault::Delay(delay) if is_answer => thread::sleep(delay),
             Fault::CutAfter(left) if is_answer => {
                 last = left <= bytes.len();
