@@ -5,7 +5,9 @@ JUDGES := $(CURDIR)/target/tools/bin
 # How much `make bench` measures: README.md has the figures of QUEUES=10000 JOBS=1000000.
 QUEUES := 2000
 JOBS := 100000
-.PHONY: help tools rust build demo test bench lint docs examples conformance conformance-update install packages clean
+# How long `make soak` goes on.
+MINUTES ?= 5
+.PHONY: help tools rust build demo test bench soak lint docs examples conformance conformance-update install packages clean
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +32,9 @@ test: tools build ## runs every test, with real servers
 bench: tools ## measures a scrape beside the alternatives, in some minutes; QUEUES=10000 JOBS=1000000 for the large one
 	cargo build --release --locked -p bullmq-exporter -p bench --bins
 	@target/release/bench --queues $(QUEUES) --jobs $(JOBS)
+# MINUTES=10 for longer, SEED=1 for the failures of an earlier run.
+soak: tools build ## breaks real servers in every way for MINUTES and checks every answer
+	@MINUTES=$(MINUTES) SEED=$(SEED) cargo run --quiet --locked -p acceptance --bin soak
 
 lint: rust ## checks format, lints and documentation
 	cargo fmt --all --check

@@ -72,7 +72,7 @@ fn allocations(queues: usize, busy: bool) -> Result<usize> {
     let Command::Serve(config) = config::parse(arguments.map(Into::into))? else {
         bail!("the flags say to serve");
     };
-    let servers = Servers::new(config.servers, SelfMetrics::new(false)?);
+    let servers = Servers::new(config.servers, SelfMetrics::new(false, config.shard)?);
     // One thread, so that nothing depends on which is where.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

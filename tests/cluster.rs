@@ -80,7 +80,7 @@ fn owner(cluster: &Cluster, (prefix, name): (&str, &str)) -> Result<usize> {
 
 #[test]
 fn queues_on_every_node_are_served_as_bullmq_counts_them() -> Result<()> {
-    for version in [Version::V6] {
+    for version in Version::ALL {
         let ports = Cluster::free_ports(3)?;
         // Started before there is a cluster.
         let mut exporter = start(&Cluster::url_of(&ports), "200ms")?;
@@ -239,9 +239,6 @@ fn while_a_slot_moves_a_queue_is_told_whole_or_not_at_all() -> Result<()> {
     }
     let from = owner(&cluster, queue)?;
     let to = (from + 1) % 3;
-    let (source, target) = (cluster.node(from)?, cluster.node(to)?);
-    let (source_id, target_id) = (cluster.id(from)?, cluster.id(to)?);
-    let slot = source.run(&["CLUSTER", "KEYSLOT", "{app}"])?;
     let mut unread = 0;
     let mut check = |when: &str| -> Result<()> {
         for exporter in [&exporter, &patient] {
@@ -262,22 +259,13 @@ fn while_a_slot_moves_a_queue_is_told_whole_or_not_at_all() -> Result<()> {
         }
         Ok(())
     };
-    target.run(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &source_id])?;
-    source.run(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &target_id])?;
-    check("before the first key has left")?;
-    let keys = source.run(&["CLUSTER", "GETKEYSINSLOT", &slot, "1000"])?;
-    let port = target.port().to_string();
-    let keys: Vec<&str> = keys.lines().collect();
-    ensure!(keys.len() > 24, "{keys:?}");
-    for some in keys.chunks(3) {
-        let migrate = ["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
-        source.run(&[&migrate, some].concat())?;
-        check("some keys have left")?;
-    }
+    let mut steps = 0;
     // The others learn of it later than these two.
-    for node in [target, source] {
-        node.run(&["CLUSTER", "SETSLOT", &slot, "NODE", &target_id])?;
-    }
+    cluster.move_slot("{app}", from, to, || {
+        steps += 1;
+        check("some keys have left")
+    })?;
+    ensure!(steps > 8, "{steps}");
     let scrape = patient.scrape()?;
     assert_eq!(
         ready(&scrape, queue),
@@ -373,6 +361,137 @@ fn a_dead_node_costs_its_own_queues_only_and_a_failover_is_followed() -> Result<
     let scrape = exporter.scrape()?;
     assert_eq!(scrape.value("bullmq_up", &[]), Some(0.0));
     assert_eq!(scrape.samples("bullmq_queue_up").count(), 0);
+    Ok(())
+}
+
+fn event(scrape: &Scrape, (prefix, name): (&str, &str), event: &str) -> Option<f64> {
+    let labels = [("prefix", prefix), ("queue", name), ("event", event)];
+    scrape.value("bullmq_job_events_total", &labels)
+}
+
+/// Runs so many jobs in each of these queues to their end, and returns for how many milliseconds the library says that they ran.
+fn work_off(bullmq: &mut BullMq, queues: &[(&str, &str)], jobs: u32) -> Result<Vec<f64>> {
+    let run = |(prefix, name): &(&str, &str)| {
+        let ran = bullmq.run(&format!(
+            "let [ran, done] = [0, 0];
+             const w = await worker('{name}', () => sleep(20), {{ prefix: '{prefix}' }});
+             w.on('completed', (job) => {{ ran += job.finishedOn - job.processedOn; done++; }});
+             const many = Array.from({{ length: {jobs} }}, () => ({{ name: 'a', data: {{}} }}));
+             await queue('{name}', {{ prefix: '{prefix}' }}).addBulk(many);
+             while (done < {jobs}) await sleep(10);
+             await w.close();
+             return ran;"
+        ))?;
+        ran.as_f64().context("a number")
+    };
+    queues.iter().map(run).collect()
+}
+
+/// Waits until so many jobs of each of these queues are told as completed.
+fn until_completed(exporter: &Exporter, queues: &[(&str, &str)], jobs: f64) -> Result<Scrape> {
+    until("the events are counted", exporter, |scrape| {
+        let is_counted = |queue| event(scrape, queue, "completed") == Some(jobs);
+        queues.iter().all(|queue| is_counted(*queue))
+    })
+}
+
+#[test]
+fn events_are_counted_on_every_node_and_none_twice_or_missed_when_slots_move_or_nodes_hang()
+-> Result<()> {
+    for version in Version::ALL {
+        let mut cluster = Cluster::start(3)?;
+        cluster.add_replica_of(0)?;
+        let mut bullmq = BullMq::start_in(version, &cluster)?;
+        for (prefix, name) in QUEUES {
+            bullmq.run(&format!(
+                "await queue('{name}', {{ prefix: '{prefix}' }}).waitUntilReady();"
+            ))?;
+        }
+        let url = cluster.url();
+        let output =
+            Exporter::run(&[&flags(&url)[..], &["--collect.events", "--print-acl"]].concat())?;
+        let command = String::from_utf8(output.stdout)?.replace("CHANGE-THIS-PASSWORD", "word");
+        for node in cluster.nodes() {
+            node.run(&command.split_whitespace().collect::<Vec<_>>())?;
+        }
+        let url = url.replace("://", "://bullmq-exporter:word@");
+        let more = ["--discovery.interval", "200ms", "--collect.events"];
+        let mut exporter = Exporter::start_with(&[&flags(&url)[..], &more].concat())?;
+        until("every queue's events are served", &exporter, |scrape| {
+            let counted = |queue| event(scrape, queue, "completed").is_some();
+            QUEUES.into_iter().all(counted)
+        })?;
+
+        // As many, and for as long, as the library says.
+        let ran = work_off(&mut bullmq, &QUEUES, 12)?;
+        let scrape = until_completed(&exporter, &QUEUES, 12.0)?;
+        for (queue, ran) in QUEUES.into_iter().zip(ran) {
+            let measured = of(&scrape, "bullmq_job_processing_seconds_sum", queue);
+            let measured = measured.context("it is measured")? * 1000.0;
+            // Each event is written some milliseconds after the library's own reading of the clock, at either end.
+            assert!(
+                (measured - ran).abs() < 12.0 * 15.0,
+                "{version:?} {queue:?}: {measured} ms, not {ran}"
+            );
+        }
+
+        // While a slot moves, what is known of a stream is true, or nothing is.
+        let moving = ("{app}", "email");
+        let from = owner(&cluster, moving)?;
+        let to = (from + 1) % 3;
+        let key = "{app}:email:meta";
+        cluster.move_slot(key, from, to, || {
+            let scrape = exporter.scrape()?;
+            for queue in QUEUES {
+                let counted = event(&scrape, queue, "completed");
+                let unknown = counted.is_none() && queue.0 == moving.0;
+                ensure!(counted == Some(12.0) || unknown, "{}", scrape.text);
+            }
+            Ok(())
+        })?;
+        work_off(&mut bullmq, &QUEUES, 3)?;
+        until_completed(&exporter, &QUEUES, 15.0)?;
+
+        // A node that hangs costs the events of its own queues; what comes to the others is counted meanwhile.
+        let hung = 2;
+        let of_hung: Vec<_> = QUEUES
+            .into_iter()
+            .filter(|queue| owner(&cluster, *queue).ok() == Some(hung))
+            .collect();
+        let others: Vec<_> = QUEUES
+            .into_iter()
+            .filter(|queue| !of_hung.contains(queue))
+            .collect();
+        ensure!(!of_hung.is_empty() && others.len() >= 2, "{of_hung:?}");
+        cluster.node(hung)?.hang()?;
+        // By no client of the library, which itself hangs as long as a node does.
+        for queue @ (prefix, name) in &others {
+            let stream = format!("{prefix}:{name}:events");
+            let event = ["event", "completed", "jobId", "other", "prev", "active"];
+            let add = [&["XADD", &stream, "*"][..], &event].concat();
+            cluster.node(owner(&cluster, *queue)?)?.run(&add)?;
+        }
+        let scrape = until_completed(&exporter, &others, 16.0)?;
+        let header = [("X-Prometheus-Scrape-Timeout-Seconds", "2")];
+        let told = wait_until("nothing is told of its streams", LIMIT, || {
+            let scrape = exporter.scrape_with(&header)?;
+            let counted = |queue: &(&str, &str)| event(&scrape, *queue, "completed").is_some();
+            Ok((!of_hung.iter().any(counted)).then_some(scrape))
+        });
+        told.with_context(|| scrape.text)?;
+        cluster.node(hung)?.go_on()?;
+        cluster.wait_until_whole()?;
+        work_off(&mut bullmq, &of_hung, 1)?;
+        let scrape = until_completed(&exporter, &QUEUES, 16.0)?;
+        let missed = scrape.value("bullmq_exporter_events_missed_total", &[]);
+        assert_eq!(missed, Some(0.0), "{version:?}");
+        for (name, _) in cluster.node(3)?.command_calls()? {
+            let ours = ["xread", "xrange", "xinfo|stream"].contains(&name.as_str());
+            assert!(!ours, "{name} was sent to the replica");
+        }
+        let log = exporter.process().log();
+        assert!(!log.contains("denied") && !log.contains("word@"), "{log}");
+    }
     Ok(())
 }
 

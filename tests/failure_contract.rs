@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use acceptance::{BullMq, Exporter, Redis, Scrape, Version, free_port, wait_until};
+use acceptance::{BullMq, Exporter, Fault, Redis, Scrape, Version, Wire, free_port, wait_until};
 use anyhow::{Context as _, Result};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -287,6 +287,38 @@ fn a_denied_core_read_leaves_the_queue_unread() -> Result<()> {
         scrape.text
     );
     Ok(())
+}
+
+#[test]
+fn scrapes_that_overlap_without_end_are_told_nothing_that_was_read_long_ago() -> Result<()> {
+    let redis = redis_with_queues(&["email"])?;
+    let wire = Wire::to(&redis)?;
+    let url = wire.url();
+    let exporter = Exporter::start_with(&["--redis.url", &url, "--discovery.interval", "200ms"])?;
+    exporter.scrape_when_found("email")?;
+    wire.set(Fault::BlackHole);
+    let (began, lasts) = (Instant::now(), Duration::from_secs(8));
+    thread::scope(|scope| {
+        let scrapers = [0, 300, 600].map(|later| {
+            let exporter = &exporter;
+            scope.spawn(move || -> Result<f64> {
+                thread::sleep(Duration::from_millis(later));
+                let mut longest = 0.0_f64;
+                while began.elapsed() < lasts {
+                    let scrape = exporter.scrape_with(&PATIENT)?;
+                    let told = scrape.value("bullmq_exporter_scrape_duration_seconds", &[]);
+                    longest = longest.max(told.context("the duration is told")?);
+                }
+                Ok(longest)
+            })
+        });
+        for scraper in scrapers {
+            let longest = scraper.join().expect("no panic")?;
+            // One that joins at the last moment waits for as long again.
+            assert!((1.0..3.5).contains(&longest), "{longest}");
+        }
+        Ok(())
+    })
 }
 
 #[test]

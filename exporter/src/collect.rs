@@ -1,7 +1,9 @@
 //! One scrape of one Redis: who asks, for how long, and what is told of what was read by then.
 //!
 //! Scrapes that come at the same time share one reading of Redis, each with its own deadline. A reading goes on until the last of
-//! those deadlines; a scrape whose deadline comes earlier is told what has been read by then, and the rest is unread.
+//! those deadlines; a scrape whose deadline comes earlier is told what has been read by then, and the rest is unread. It is shared until the
+//! deadline of the scrape that began it, and by none that comes later: scrapes that overlap without end would keep one alive, and be told what
+//! was true long ago.
 //!
 //! Of a cluster every node is read at once, each by itself: one that fails costs its own queues only. They stay known, and are unread.
 
@@ -216,6 +218,8 @@ struct Said {
 #[derive(Debug)]
 struct Reading {
     started: Instant,
+    /// Until when other scrapes join.
+    shared_until: Instant,
     known: Arc<Known>,
     deadline: watch::Sender<Instant>,
     progress: Mutex<Progress>,
@@ -328,7 +332,7 @@ impl Collector {
 
     fn join_or_start(self: &Arc<Self>, deadline: Instant) -> Arc<Reading> {
         let mut current = lock(&self.current);
-        if let Some(reading) = current.as_ref().filter(|reading| reading.under_way()) {
+        if let Some(reading) = current.as_ref().filter(|reading| reading.is_shared()) {
             reading.deadline.send_if_modified(|latest| {
                 let later = deadline > *latest;
                 *latest = deadline.max(*latest);
@@ -340,6 +344,7 @@ impl Collector {
         let (done_sender, done) = watch::channel(None);
         let reading = Arc::new(Reading {
             started: Instant::now(),
+            shared_until: deadline,
             progress: Mutex::new(Progress {
                 answering: BTreeSet::new(),
                 under_way: Vec::new(),
@@ -841,9 +846,10 @@ impl Collector {
 }
 
 impl Reading {
-    fn under_way(&self) -> bool {
+    fn is_shared(&self) -> bool {
         // A sender that is gone without a result belonged to a task that panicked.
-        self.done.borrow().is_none() && self.done.has_changed().is_ok()
+        let under_way = self.done.borrow().is_none() && self.done.has_changed().is_ok();
+        under_way && Instant::now() < self.shared_until
     }
 }
 

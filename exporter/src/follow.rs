@@ -2,12 +2,14 @@
 //!
 //! Not in the scrape's path: how much there is to read depends on what the queues did and not on how many there are, and a stream must be
 //! read before it is trimmed, which may be sooner than the next scrape. What is served is therefore up to one pause old: counters that
-//! were true then, and whose missing rest the next scrape tells. As soon as a pass fails nothing is served until one succeeds.
+//! were true then, and whose missing rest the next scrape tells. As soon as a pass fails nothing is served until one succeeds. Of a cluster
+//! that holds for each node by itself, and all are read at once.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
@@ -15,7 +17,9 @@ use tracing::{info, warn};
 use crate::endpoint::Endpoint;
 use crate::job_events::JobEvents;
 use crate::model::{ErrorCause, QueueId};
-use crate::redis::{Board, EventStreams, Link, Pass, ReplyError, SERVED_FOR};
+use crate::redis::{
+    AskError, Board, EventStreams, LinkError, Nodes, Part, Pass, ReplyError, SERVED_FOR, Share,
+};
 use crate::self_metrics::SelfMetrics;
 
 /// The longest pause between two passes: how old a counter may be.
@@ -34,11 +38,18 @@ const CATCH_UP_LIMIT: Duration = Duration::from_secs(2);
 /// How long a pass may take at all, before the connection is given up.
 const PASS_LIMIT: Duration = Duration::from_secs(7);
 
+/// How long one of several nodes may take: the streams of the others are not read on before it has answered or is given up.
+const NODE_LIMIT: Duration = Duration::from_secs(4);
+
 // What a pass read is served until the next one has read, however long that takes.
 const _: () = assert!(
-    CATCH_UP_LIMIT.as_millis() < PASS_LIMIT.as_millis()
+    CATCH_UP_LIMIT.as_millis() < NODE_LIMIT.as_millis()
+        && NODE_LIMIT.as_millis() < PASS_LIMIT.as_millis()
         && LONGEST_PAUSE.as_millis() + PASS_LIMIT.as_millis() < SERVED_FOR.as_millis()
 );
+
+/// Why something fails that was asked and did not answer.
+const NO_ANSWER_IN_TIME: &str = "no answer in time";
 
 /// How soon a pass is tried again after one failed.
 const RETRY: Duration = Duration::from_secs(1);
@@ -47,8 +58,8 @@ const RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Follower {
     redis: Arc<str>,
-    /// A connection of its own: a long answer here must not hold up a scrape.
-    link: Link,
+    /// Connections of its own: a long answer here must not hold up a scrape.
+    nodes: Nodes,
     streams: tokio::sync::Mutex<EventStreams>,
     board: Board,
     self_metrics: SelfMetrics,
@@ -59,6 +70,7 @@ pub(crate) struct Follower {
 #[derive(Debug, Default)]
 struct Said {
     fails: bool,
+    broken_nodes: HashMap<String, ErrorCause>,
     denied: HashSet<String>,
     broken: HashMap<QueueId, ErrorCause>,
 }
@@ -69,7 +81,7 @@ impl Follower {
         self_metrics.count_missed_events(&redis, 0);
         Self {
             redis,
-            link: Link::new(endpoint),
+            nodes: Nodes::new(endpoint),
             streams: tokio::sync::Mutex::default(),
             board: Board::default(),
             self_metrics,
@@ -109,13 +121,7 @@ impl Follower {
     pub(crate) async fn pass(&self, queues: &[QueueId]) -> Result<Pass, ErrorCause> {
         let mut streams = self.streams.lock().await;
         streams.follow(queues, &self.board, Instant::now());
-        let read = async {
-            let mut connection = self.link.connection().await?;
-            let deadline = Instant::now() + CATCH_UP_LIMIT;
-            let read = streams.read(&mut connection, &self.board, deadline);
-            read.await
-        };
-        let (cause, error) = match timeout(PASS_LIMIT, read).await {
+        let (cause, error) = match timeout(PASS_LIMIT, self.read(queues, &mut streams)).await {
             Ok(Ok(pass)) => {
                 self.self_metrics
                     .count_missed_events(&self.redis, pass.missed);
@@ -123,12 +129,83 @@ impl Follower {
                 return Ok(pass);
             }
             Ok(Err(error)) => (error.cause(), error.to_string()),
-            Err(_) => (ErrorCause::Timeout, "no answer in time".to_owned()),
+            Err(_) => {
+                for share in self.nodes.shares(&[], []).of_nodes {
+                    share.link.discard();
+                }
+                (ErrorCause::Timeout, NO_ANSWER_IN_TIME.to_owned())
+            }
         };
         self.board.clear();
-        self.link.discard();
+        self.nodes.doubt();
         self.say_fails(cause, &error);
         Err(cause)
+    }
+
+    /// Reads the streams of every node.
+    ///
+    /// # Errors
+    /// When no node that has any answers.
+    async fn read(&self, queues: &[QueueId], streams: &mut EventStreams) -> Result<Pass, AskError> {
+        self.nodes.locate(false).await?;
+        let are_several = self.nodes.are_several();
+        let shares = self.nodes.shares(queues, 0..queues.len());
+        let parts = streams.parts(queues, &shares, are_several);
+        let of_nobody = shares.of_nobody.iter().map(|(index, _)| *index);
+        self.board
+            .forget(of_nobody.filter_map(|index| queues.get(index)));
+        // Of one server it is known at once that it does not answer, even if there is nothing to be read.
+        let asked = shares.of_nodes.iter().zip(parts);
+        let asked = asked.filter(|(_, part)| !(are_several && part.is_empty()));
+        let (shares, read): (Vec<_>, Vec<_>) = asked
+            .map(|(share, part)| (share, self.read_node(share, part)))
+            .unzip();
+        let outcomes = join_all(read).await;
+        if !outcomes.is_empty() && outcomes.iter().all(Result::is_err) {
+            let first = outcomes.into_iter().find_map(Result::err);
+            return first.map_or_else(|| Ok(Pass::default()), Err);
+        }
+        let mut all = Pass::default();
+        for (share, outcome) in shares.into_iter().zip(outcomes) {
+            match outcome {
+                Ok(pass) => {
+                    self.say_node_answers(share);
+                    for word in &pass.moved {
+                        self.nodes.take_moved(word, share.node);
+                    }
+                    all.add(pass);
+                }
+                Err(error) => self.say_node_fails(share, &error),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Reads the streams of one node.
+    ///
+    /// # Errors
+    /// When it does not answer; nothing of its streams is served then.
+    async fn read_node(&self, share: &Share, mut part: Part<'_>) -> Result<Pass, AskError> {
+        let read = async {
+            let mut connection = share.link.connection().await?;
+            let deadline = Instant::now() + CATCH_UP_LIMIT;
+            part.read(&mut connection, &self.board, deadline).await
+        };
+        let limit = if self.nodes.are_several() {
+            NODE_LIMIT
+        } else {
+            PASS_LIMIT
+        };
+        let outcome = match timeout(limit, read).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(LinkError::late(share.link.endpoint()).into()),
+        };
+        if outcome.is_err() {
+            part.withdraw(&self.board);
+            share.link.discard();
+            self.nodes.doubt();
+        }
+        outcome
     }
 
     fn said(&self) -> std::sync::MutexGuard<'_, Said> {
@@ -139,6 +216,22 @@ impl Follower {
         self.self_metrics.count_error(&self.redis, cause);
         if !std::mem::replace(&mut self.said().fails, true) {
             warn!(redis = %self.redis, cause = cause.as_str(), error, "events cannot be read");
+        }
+    }
+
+    fn say_node_fails(&self, share: &Share, error: &AskError) {
+        let (redis, cause) = (&self.redis, error.cause());
+        self.self_metrics.count_error(redis, cause);
+        let node = share.link.endpoint().to_string();
+        if self.said().broken_nodes.insert(node.clone(), cause) != Some(cause) {
+            warn!(%redis, node, cause = cause.as_str(), %error, "events cannot be read from a node of the cluster");
+        }
+    }
+
+    fn say_node_answers(&self, share: &Share) {
+        let node = share.link.endpoint().to_string();
+        if self.said().broken_nodes.remove(&node).is_some() {
+            info!(redis = %self.redis, node, "events can be read from the node again");
         }
     }
 

@@ -145,6 +145,40 @@ impl Cluster {
         self.node(index)?.run(&["CLUSTER", "MYID"])
     }
 
+    /// Moves the slot of a key from the node that has it to another, a few keys at a time, and calls `between` after each step.
+    ///
+    /// # Errors
+    /// When a node refuses, or `between` fails.
+    pub fn move_slot(
+        &self,
+        key: &str,
+        from: usize,
+        to: usize,
+        mut between: impl FnMut() -> Result<()>,
+    ) -> Result<()> {
+        let (source, target) = (self.node(from)?, self.node(to)?);
+        let (source_id, target_id) = (self.id(from)?, self.id(to)?);
+        let slot = source.run(&["CLUSTER", "KEYSLOT", key])?;
+        target.run(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &source_id])?;
+        source.run(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &target_id])?;
+        between()?;
+        let port = target.port().to_string();
+        loop {
+            let keys = source.run(&["CLUSTER", "GETKEYSINSLOT", &slot, "3"])?;
+            let keys: Vec<&str> = keys.lines().filter(|key| !key.is_empty()).collect();
+            if keys.is_empty() {
+                break;
+            }
+            let migrate = ["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+            source.run(&[&migrate, &keys[..]].concat())?;
+            between()?;
+        }
+        for node in [target, source] {
+            node.run(&["CLUSTER", "SETSLOT", &slot, "NODE", &target_id])?;
+        }
+        Ok(())
+    }
+
     /// The ports of the nodes.
     pub fn ports(&self) -> Vec<u16> {
         self.nodes.iter().map(Redis::port).collect()

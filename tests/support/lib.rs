@@ -16,6 +16,7 @@ mod process;
 mod prometheus;
 mod redis;
 mod scrape;
+mod sentinel;
 mod wire;
 
 pub use authority::Authority;
@@ -30,4 +31,5 @@ pub use process::{Process, free_port, keep_logs_in, wait_until};
 pub use prometheus::{Prometheus, Sample, promtool};
 pub use redis::Redis;
 pub use scrape::{Scrape, get};
+pub use sentinel::Sentinel;
 pub use wire::{Fault, Wire};

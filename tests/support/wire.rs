@@ -16,7 +16,8 @@ use crate::redis::Redis;
 pub enum Fault {
     /// It passes.
     None,
-    /// Nothing passes any more, in either direction, and nothing is closed: packets are lost.
+    /// Nothing passes any more, in either direction, and nothing is closed: packets are lost. A connection that lost some is closed at what
+    /// passes next, since TCP never delivers what comes after a hole.
     BlackHole,
     /// Every answer comes later by this much.
     Delay(Duration),
@@ -78,8 +79,12 @@ impl Wire {
                 };
                 let (forth, back) = (Arc::clone(&of_all), Arc::clone(&of_all));
                 let (asked, answered) = (Arc::clone(&all_turns), Arc::clone(&all_turns));
-                thread::spawn(move || pass(from, to, &forth, false, || asked.asked()));
-                thread::spawn(move || pass(server, client, &back, true, || answered.answered()));
+                let has_hole = Arc::new(AtomicBool::new(false));
+                let also = Arc::clone(&has_hole);
+                thread::spawn(move || pass(from, to, &forth, &has_hole, false, || asked.asked()));
+                thread::spawn(move || {
+                    pass(server, client, &back, &also, true, || answered.answered())
+                });
             }
         });
         Ok(Self { port, fault, turns })
@@ -107,6 +112,7 @@ fn pass(
     mut from: TcpStream,
     mut to: TcpStream,
     fault: &Mutex<Fault>,
+    has_hole: &AtomicBool,
     is_answer: bool,
     passes: impl Fn(),
 ) {
@@ -118,7 +124,11 @@ fn pass(
         let now = *lock(fault);
         let mut last = false;
         match now {
-            Fault::BlackHole => continue,
+            Fault::BlackHole => {
+                has_hole.store(true, Ordering::Relaxed);
+                continue;
+            }
+            _ if has_hole.load(Ordering::Relaxed) => break,
             Fault::Delay(delay) if is_answer => thread::sleep(delay),
             Fault::CutAfter(left) if is_answer => {
                 last = left <= bytes.len();

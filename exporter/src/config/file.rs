@@ -65,7 +65,7 @@ pub(super) struct Server {
 ///
 /// # Errors
 /// When it cannot be used, with the place and what to write instead.
-pub(super) fn read(path: &Path, follow_events: bool) -> Result<Vec<Server>, Problem> {
+pub(super) fn read(path: &Path) -> Result<Vec<Server>, Problem> {
     let file = YamlFile::open(path)?;
     let parsed: File = file.parse()?;
     let servers = &parsed.redis;
@@ -81,10 +81,6 @@ pub(super) fn read(path: &Path, follow_events: bool) -> Result<Vec<Server>, Prob
     let mut read = Vec::new();
     for spec in &servers.value {
         let server = server(&file, spec)?;
-        if let Err(sentence) = check_events(&server.endpoint, follow_events) {
-            let help = "leave --collect.events out, or give the cluster an exporter of its own";
-            return Err(file.wrong_at(&spec.value.url, sentence, help));
-        }
         if let Some(first) = names.insert(Arc::clone(&server.name), spec.referenced.line()) {
             let message = format!(
                 "two servers are called `{}`; the first stands on line {first}",
@@ -96,19 +92,6 @@ pub(super) fn read(path: &Path, follow_events: bool) -> Result<Vec<Server>, Prob
         read.push(server);
     }
     Ok(read)
-}
-
-/// Whether the events of this Redis can be followed, if they are to be.
-///
-/// # Errors
-/// With a sentence if they cannot.
-pub(super) fn check_events(endpoint: &Endpoint, follow_events: bool) -> Result<(), &'static str> {
-    match endpoint.topology {
-        Topology::Cluster(_) if follow_events => {
-            Err("--collect.events: the events of a Redis Cluster cannot be followed yet")
-        }
-        Topology::Single(_) | Topology::Sentinel { .. } | Topology::Cluster(_) => Ok(()),
-    }
 }
 
 fn server(file: &YamlFile, spec: &Spanned<ServerSpec>) -> Result<Server, Problem> {
@@ -276,7 +259,7 @@ mod tests {
             fs::write(folder.path().join(name), "").unwrap();
         }
         fs::write(&path, text).unwrap();
-        let told = match read(&path, text.contains("# events")) {
+        let told = match read(&path) {
             Ok(servers) => format!("{} servers", servers.len()),
             Err(problem) => problem.to_string(),
         };
@@ -284,7 +267,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::too_many_lines, reason = "the table is long")]
     fn every_field_is_taken_and_every_mistake_is_told_with_its_place() {
         for (text, expected) in [
             (
@@ -314,10 +296,6 @@ mod tests {
             (
                 "redis: [{name: a, url: 'redis+cluster://a', sentinel: {}}]\n",
                 "names no Sentinels",
-            ),
-            (
-                "redis:\n- {name: a, url: 'redis+cluster://:hunter2@a'} # events\n",
-                "--collect.events: the events of a Redis Cluster cannot be followed yet\n --> exporter.yml:2:",
             ),
             ("redis: []\n", "there is no server"),
             ("", "missing field `redis`"),

@@ -283,7 +283,7 @@ impl ConfigFile {
     /// # Errors
     /// When it cannot be used, with the place and what to write instead.
     pub fn servers(&self) -> Result<Vec<collect::Settings>, yaml_file::Problem> {
-        let servers = file::read(&self.path, self.flags.follow_events)?;
+        let servers = file::read(&self.path)?;
         Ok(servers
             .into_iter()
             .map(|server| self.flags.of(server))
@@ -540,8 +540,6 @@ impl Flags {
                 redis_url::without_credentials(&url)
             )
         })?;
-        file::check_events(&endpoint, self.collect_events)
-            .map_err(|sentence| format!("{sentence}; leave the flag out for {endpoint}"))?;
         if let Some(path) = &self.redis_password_file {
             let shown = path.display();
             if endpoint.login.password != Password::None {

@@ -65,12 +65,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// A link over which nothing has been sent yet.
-    pub(crate) fn new(endpoint: Endpoint) -> Self {
-        Self::counted(endpoint, Arc::default())
-    }
-
-    /// The same, with its connections counted among others.
+    /// A link over which nothing has been sent yet, with its connections counted among others.
     pub(super) fn counted(endpoint: Endpoint, connections: Arc<Connections>) -> Self {
         Self {
             endpoint,

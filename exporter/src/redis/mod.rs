@@ -17,7 +17,7 @@
 //!
 //! Per scrape: TIME, 3 INFO, and CLIENT LIST, whose cost is that of the connections (`server`). In the background: TIME, SCAN, and one
 //! HMGET or GET for each key that looks like a queue's (`discovery`). Of a cluster every primary is asked so, each about its own queues, and
-//! CLUSTER SLOTS of all that are known when queues are looked for or something has changed (`nodes`). With `--collect.events` as well: one XREAD for a hundred streams every two
+//! CLUSTER SLOTS of all that are known when queues are looked for or something has changed (`nodes`). With `--collect.events` as well: one XREAD for a hundred streams, of a cluster one for each slot, every two
 //! seconds or sooner, one XRANGE for each that has something new, one XINFO STREAM for each every minute (`events`). Nothing writes, nothing walks over jobs, and no script runs.
 //! BullMQ's own words for keys (`wait`, `meta`, `id`) stop in `keys`.
 
@@ -45,7 +45,7 @@ pub(crate) use client::{AskError, Link};
 pub(crate) use connect::LinkError;
 pub(crate) use connection::Connection;
 pub(crate) use discovery::{Found, discover, gone};
-pub(crate) use events::{Board, EventStreams, Pass, SERVED_FOR};
+pub(crate) use events::{Board, EventStreams, Part, Pass, SERVED_FOR};
 pub(crate) use first_seen::FirstSeen;
 pub(crate) use nodes::{Nodes, Share, Shares};
 pub(crate) use queue::{Question, read_batch};

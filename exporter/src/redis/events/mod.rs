@@ -4,6 +4,10 @@
 //! nothing. Consumer groups are not used: they write. Of the streams that had something new, one XRANGE a stream proves that nothing was trimmed in
 //! between; what that cannot tell, and what XREAD never shows, is found by an XINFO STREAM a minute (`position`).
 //!
+//! Of a Redis Cluster every node is asked about its own streams, all nodes at once, and one command asks only of streams in one slot. How far a
+//! stream was read is kept when its slot moves: it moves whole, with its ids and its number of entries. While it is neither here nor there nothing
+//! of it is served.
+//!
 //! XREAD transfers whole entries, and that of a job that completed holds the job's return value. No command that only reads can leave it
 //! out: XRANGE and XREAD know no fields, XINFO STREAM sends its first and last entry whole, XPENDING and XCLAIM, which can send ids alone, need a
 //! consumer group, and scripts are not run here. So what is asked for at once is bounded by the size of the entries seen last.
@@ -13,7 +17,7 @@ mod jobs;
 mod position;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::{Pipeline, Value};
@@ -26,8 +30,10 @@ use super::client::AskError;
 use super::connect::LinkError;
 use super::connection::Connection;
 use super::keys::Keys;
+use super::nodes::Shares;
 use super::reply::{Reply, ReplyError};
 use super::score::Millis;
+use super::slots::slot_of;
 use crate::job_events::JobEvents;
 use crate::model::{ErrorCause, QueueId};
 
@@ -76,6 +82,14 @@ impl Board {
             .collect()
     }
 
+    /// Nothing of these queues is current any more.
+    pub(crate) fn forget<'a>(&self, queues: impl IntoIterator<Item = &'a QueueId>) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for queue in queues {
+            told.remove(queue);
+        }
+    }
+
     /// Nothing is current any more.
     pub(crate) fn clear(&self) {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,12 +101,22 @@ impl Board {
 #[derive(Debug, Default)]
 pub(crate) struct EventStreams {
     streams: BTreeMap<QueueId, Stream>,
-    room: Room,
+    room: Mutex<Room>,
+}
+
+/// The streams that one node has.
+#[derive(Debug)]
+pub(crate) struct Part<'a> {
+    streams: Vec<(&'a QueueId, &'a mut Stream)>,
+    room: &'a Mutex<Room>,
+    /// Whether one command may ask of one slot only.
+    by_slot: bool,
 }
 
 #[derive(Debug)]
 struct Stream {
     key: Arc<str>,
+    slot: Option<usize>,
     /// Nothing until it has been seen.
     position: Option<Position>,
     /// Whether entries may have been lost that are not counted yet.
@@ -100,6 +124,8 @@ struct Stream {
     compare_at: Instant,
     /// Why it cannot be read; it is not tried before the next comparison.
     broken: Option<ErrorCause>,
+    /// Whether another node has it now, or will have it soon.
+    away: bool,
     entry_bytes: usize,
     jobs: Jobs,
     told: Arc<JobEvents>,
@@ -118,6 +144,20 @@ pub(crate) struct Pass {
     pub(crate) problems: Vec<(QueueId, ReplyError)>,
     /// Queues whose streams can be read again.
     pub(crate) mended: Vec<QueueId>,
+    /// What the node said behind `MOVED`.
+    pub(crate) moved: Vec<String>,
+}
+
+impl Pass {
+    /// Adds what was found on another node.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.missed += other.missed;
+        self.most_of_a_stream = self.most_of_a_stream.max(other.most_of_a_stream);
+        self.behind |= other.behind;
+        self.problems.extend(other.problems);
+        self.mended.extend(other.mended);
+        self.moved.extend(other.moved);
+    }
 }
 
 impl EventStreams {
@@ -136,15 +176,58 @@ impl EventStreams {
         }
         let mut told = board.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (queue, mut stream) in gone {
-            stream.jobs.forget_all(&mut self.room);
+            stream.jobs.forget_all(&mut room_of(&self.room));
             told.remove(&queue);
         }
+    }
+
+    /// The streams of each node, in the order of the shares. What nobody has is in none.
+    pub(crate) fn parts(
+        &mut self,
+        queues: &[QueueId],
+        shares: &Shares,
+        by_slot: bool,
+    ) -> Vec<Part<'_>> {
+        let mut places = HashMap::new();
+        for (place, share) in shares.of_nodes.iter().enumerate() {
+            let of_it = share.queues.iter().filter_map(|index| queues.get(*index));
+            places.extend(of_it.map(|queue| (queue, place)));
+        }
+        let part = |_| Part {
+            streams: Vec::new(),
+            room: &self.room,
+            by_slot,
+        };
+        let mut parts: Vec<_> = shares.of_nodes.iter().map(part).collect();
+        for (queue, stream) in &mut self.streams {
+            let place = places.get(queue);
+            if let Some(part) = place.and_then(|place| parts.get_mut(*place)) {
+                part.streams.push((queue, stream));
+            }
+        }
+        parts
+    }
+}
+
+fn room_of(room: &Mutex<Room>) -> MutexGuard<'_, Room> {
+    room.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Part<'_> {
+    /// Whether the node has no stream.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.streams.is_empty()
+    }
+
+    /// Takes what was told of these streams back: they cannot be read.
+    pub(crate) fn withdraw(&self, board: &Board) {
+        board.forget(self.streams.iter().map(|(queue, _)| *queue));
     }
 
     /// Reads what is new in every stream once, and then on in those that have more, until the deadline.
     ///
     /// # Errors
-    /// When the connection breaks. A stream that cannot be read is no error: its problem says so.
+    /// When the connection breaks, or the node takes its cluster for down. A stream that cannot be read is no error: its problem says so.
     pub(crate) async fn read(
         &mut self,
         connection: &mut Connection,
@@ -152,14 +235,21 @@ impl EventStreams {
         deadline: Instant,
     ) -> Result<Pass, AskError> {
         let mut pass = Pass::default();
-        let Self { streams, room } = self;
+        let Self {
+            streams,
+            room,
+            by_slot,
+        } = self;
+        let (room, by_slot) = (*room, *by_slot);
         let redis_time = connection.time().await?;
         let now = Instant::now();
-        for stream in streams.values_mut() {
+        for (_, stream) in &mut *streams {
             stream.expect_time(redis_time, now);
         }
         let mut read: HashMap<&QueueId, u64> = HashMap::new();
-        let mut round: Vec<(&QueueId, &mut Stream)> = streams.iter_mut().collect();
+        let all = streams.iter_mut();
+        let mut round: Vec<(&QueueId, &mut Stream)> =
+            all.map(|(queue, stream)| (*queue, &mut **stream)).collect();
         let mut first = true;
         while !round.is_empty() {
             let mut more = Vec::new();
@@ -173,7 +263,7 @@ impl EventStreams {
                     pass.behind = true;
                     return Ok(pass);
                 }
-                let full = read_batch(connection, &mut batch, room, &mut pass).await?;
+                let full = read_batch(connection, &mut batch, by_slot, room, &mut pass).await?;
                 publish(board, &batch);
                 for ((queue, stream), (entries, full)) in batch.into_iter().zip(full) {
                     let all = read.entry(queue).or_default();
@@ -197,10 +287,12 @@ impl Stream {
         let share = u32::try_from(place % 60).unwrap_or(0) + 1;
         Self {
             key: Keys::of(queue).events().into(),
+            slot: slot_of(queue),
             position: None,
             gap: false,
             compare_at: now + COMPARISON_INTERVAL * share / 60,
             broken: None,
+            away: false,
             entry_bytes: ENTRY_BYTES_AT_FIRST,
             jobs: Jobs::default(),
             told: Arc::default(),
@@ -295,15 +387,19 @@ struct Answer {
 async fn read_batch(
     connection: &mut Connection,
     batch: &mut [(&QueueId, &mut Stream)],
-    room: &mut Room,
+    by_slot: bool,
+    room: &Mutex<Room>,
     pass: &mut Pass,
-) -> Result<Vec<(u64, bool)>, LinkError> {
+) -> Result<Vec<(u64, bool)>, AskError> {
     let now = Instant::now();
-    let asked = batch
-        .iter()
-        .filter(|(_, stream)| stream.is_asked(now))
-        .filter_map(|(_, stream)| Some((Arc::clone(&stream.key), stream.position?.last)));
-    let asked: Vec<_> = asked.collect();
+    let mut asked: BTreeMap<Option<usize>, Vec<_>> = BTreeMap::new();
+    for (_, stream) in batch.iter().filter(|(_, stream)| stream.is_asked(now)) {
+        if let Some(position) = stream.position {
+            let together = asked.entry(stream.slot.filter(|_| by_slot)).or_default();
+            together.push((Arc::clone(&stream.key), position.last));
+        }
+    }
+    let asked: Vec<_> = asked.into_values().collect();
     let compared = batch
         .iter()
         .filter(|(_, stream)| stream.is_compared(now))
@@ -313,6 +409,7 @@ async fn read_batch(
     let count = (BYTES_A_READ / bytes.max(1)).clamp(1, ENTRIES_A_READ);
     let mut answers = ask(connection, &asked, &compared, count).await?;
 
+    let mut room = room_of(room);
     let mut outcome = Vec::with_capacity(batch.len());
     for (queue, stream) in batch {
         let answer = answers.remove(&stream.key).unwrap_or_default();
@@ -328,37 +425,51 @@ async fn read_batch(
         if let Some(largest) = entries.iter().map(|entry| entry.bytes).max() {
             stream.entry_bytes = largest.max(ENTRY_BYTES_AT_LEAST);
         }
-        let read = stream.take(&entries, answer.gap, room);
+        let read = stream.take(&entries, answer.gap, &mut room);
         if let Some(told) = &answer.told {
-            pass.missed += stream.compare(told, now, room);
+            pass.missed += stream.compare(told, now, &mut room);
         }
         if problem.is_none() && tried && stream.broken.take().is_some() {
             pass.mended.push(queue.clone());
         }
+        if tried {
+            stream.away = false;
+        }
+        let problem = match problem {
+            Some(down @ ReplyError::ClusterDown { .. }) => return Err(down.into()),
+            Some(elsewhere @ ReplyError::Elsewhere { .. }) if by_slot => {
+                stream.away = true;
+                pass.moved.extend(elsewhere.moved().map(str::to_owned));
+                None
+            }
+            problem => problem,
+        };
         if let Some(problem) = problem {
             stream.compare_at = now + COMPARISON_INTERVAL;
             stream.broken = Some(problem.cause());
-            stream.jobs.forget_all(room);
+            stream.jobs.forget_all(&mut room);
             pass.problems.push((queue.clone(), problem));
         }
         // How large a gap was is asked soon.
-        pass.behind |= stream.gap && stream.broken.is_none();
+        pass.behind |= stream.gap && stream.broken.is_none() && !stream.away;
         outcome.push((read, entries.len() >= count));
     }
+    // Where it has gone is asked at once.
+    pass.behind |= !pass.moved.is_empty();
     Ok(outcome)
 }
 
-/// Asks for what is new in some streams, and for what Redis says of others.
+/// Asks for what is new in some streams, those together that one command may ask, and for what Redis says of others.
 async fn ask(
     connection: &mut Connection,
-    asked: &[(Arc<str>, EntryId)],
+    asked: &[Vec<(Arc<str>, EntryId)>],
     compared: &[Arc<str>],
     count: usize,
 ) -> Result<HashMap<Arc<str>, Answer>, LinkError> {
     let mut answers: HashMap<Arc<str>, Answer> = HashMap::new();
     let mut pipeline = Pipeline::new();
-    if !asked.is_empty() {
-        ask_new(&mut pipeline, asked, count);
+    for together in asked {
+        ask_new(&mut pipeline, together, count);
     }
     // After XREAD: where that came to the end of a stream, Redis speaks of the same end.
     for key in compared {
@@ -368,11 +479,7 @@ async fn ask(
         return Ok(answers);
     }
     let mut replies = connection.send(&pipeline).await?.into_iter();
-    let together = if asked.is_empty() {
-        None
-    } else {
-        replies.next()
-    };
+    let news: Vec<Value> = replies.by_ref().take(asked.len()).collect();
     for (key, reply) in compared.iter().zip(replies) {
         let answer = answers.entry(Arc::clone(key)).or_default();
         match existence(&reply) {
@@ -380,26 +487,31 @@ async fn ask(
             Err(problem) => answer.problem = Some(problem),
         }
     }
-    let refused = Reply::to("XREAD", together.as_ref()).value().is_err();
-    if refused && !asked.is_empty() {
+    let mut refused = Vec::new();
+    for (together, reply) in asked.iter().zip(news) {
+        if Reply::to("XREAD", Some(&reply)).value().is_err() {
+            refused.extend(together);
+        } else {
+            take_new(reply, together, &mut answers);
+        }
+    }
+    if !refused.is_empty() {
         // One stream that cannot be read makes the command fail for all of them: each for itself, then.
         pipeline.clear();
-        for stream in asked {
-            ask_new(&mut pipeline, std::slice::from_ref(stream), count);
+        for stream in &refused {
+            ask_new(&mut pipeline, std::slice::from_ref(*stream), count);
         }
         let replies = connection.send(&pipeline).await?;
-        for ((key, _), reply) in asked.iter().zip(replies) {
+        for (stream, reply) in refused.into_iter().zip(replies) {
             if let Err(problem) = Reply::to("XREAD", Some(&reply)).value() {
-                answers.entry(Arc::clone(key)).or_default().problem = Some(problem);
+                answers.entry(Arc::clone(&stream.0)).or_default().problem = Some(problem);
             } else {
-                take_new(reply, asked, &mut answers);
+                take_new(reply, std::slice::from_ref(stream), &mut answers);
             }
         }
-    } else if let Some(reply) = together {
-        take_new(reply, asked, &mut answers);
     }
 
-    let read = asked.iter().filter(|(key, last)| {
+    let read = asked.iter().flatten().filter(|(key, last)| {
         let new = answers.get(key).is_some_and(|answer| answer.new.is_some());
         new && *last != EntryId::default()
     });
@@ -500,7 +612,7 @@ fn publish(board: &Board, batch: &[(&QueueId, &mut Stream)]) {
     let at = Instant::now();
     let mut told = board.0.lock().unwrap_or_else(PoisonError::into_inner);
     for (queue, stream) in batch {
-        if stream.broken.is_some() || stream.position.is_none() {
+        if stream.broken.is_some() || stream.away || stream.position.is_none() {
             told.remove(*queue);
         } else if let Some(known) = told.get_mut(*queue) {
             known.at = at;
