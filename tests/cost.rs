@@ -16,14 +16,14 @@ const DELAY: Duration = Duration::from_millis(20);
 
 /// Commands and round trips of a scrape of one queue: Bull 4, BullMQ 4, 5 and 6. Every scrape has one round trip for TIME.
 const EXPECTED: &str = "
-used          20/3  19/2  19/2  19/2
-counted       26/3  25/3  25/3  25/3
-waiting       30/3  29/3  29/3  29/3
-prioritized   27/3  29/6  29/6  29/6
-delayed       24/3  23/3  23/3  23/3
-due           21/3  20/3  20/3  20/3
-active        24/4  23/4  23/4  23/4
-paused        20/3  19/2  19/2  19/2
+used          19/3  18/2  18/2  18/2
+counted       21/3  20/3  20/3  20/3
+waiting       29/3  20/3  20/3  20/3
+prioritized   26/3  28/6  28/6  28/6
+delayed       20/3  19/3  19/3  19/3
+due           20/3  19/3  19/3  19/3
+active        22/4  21/4  21/4  21/4
+paused        39/4  38/3  38/3  18/2
 ";
 
 /// A queue by its state, and the code that brings it there.

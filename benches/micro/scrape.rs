@@ -65,7 +65,7 @@ impl Stage {
         let Command::Serve(config) = config::parse(arguments.map(Into::into))? else {
             anyhow::bail!("the flags say to serve");
         };
-        let servers = Servers::new(config.servers, SelfMetrics::new(false)?);
+        let servers = Servers::new(config.servers, SelfMetrics::new(false, config.shard)?);
         let runtime = Runtime::new()?;
         for collector in servers.collectors() {
             let found = runtime.block_on(collector.discover());
