@@ -2,7 +2,7 @@
 KEDA := $(CURDIR)/target/debug/bullmq-keda
 JUDGES := $(CURDIR)/target/tools/bin
 
-# How much `make bench` measures: README.md has the figures of QUEUES=10000 JOBS=1000000.
+# How much `make bench` measures: docs/performance.md has the figures of QUEUES=10000 JOBS=1000000.
 QUEUES := 2000
 JOBS := 100000
 # How long `make soak` goes on.
