@@ -35,7 +35,7 @@ mod score;
 mod server;
 mod slots;
 
-pub(crate) use acl::{Use, set_user};
+pub(crate) use acl::{Use, set_sentinel_user, set_user};
 pub(crate) use client::{AskError, Connection, Link};
 pub(crate) use connect::LinkError;
 pub(crate) use discovery::{Found, discover, gone};
