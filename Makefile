@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 KEDA := $(CURDIR)/target/debug/bullmq-keda
 JUDGES := $(CURDIR)/target/tools/bin
-.PHONY: help tools rust build demo test lint docs examples conformance conformance-update install packages clean
+.PHONY: help tools rust build demo test lint docs examples conformance conformance-update fuzz install packages clean
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,12 @@ conformance: ## asks KEDA's own code again and compares with what is committed; 
 
 conformance-update: ## asks KEDA's own code again and writes the vectors and the linter's tables
 	@sh tests/conformance/run.sh update
+
+# Not part of the gate either: the longer, the more is tried.
+MINUTES := 18
+TARGETS :=
+fuzz: rust ## tries what is read from others for MINUTES; TARGETS chooses some of fuzz/README.md
+	@sh fuzz/run.sh $(MINUTES) $(TARGETS)
 
 install: rust ## installs both programs with cargo
 	cargo install --locked --path exporter

@@ -118,6 +118,16 @@ impl Link {
 pub(crate) struct Connection(MultiplexedConnection);
 
 impl Connection {
+    /// A connection over any stream, to whatever is at its other end.
+    ///
+    /// # Errors
+    /// When that does not let us in.
+    #[cfg(fuzzing)]
+    pub(super) async fn over(stream: tokio::io::DuplexStream) -> Result<Self, LinkError> {
+        let made = super::connect::log_in(&redis::RedisConnectionInfo::default(), stream).await?;
+        Ok(Self(made))
+    }
+
     /// Sends commands together and returns the reply to each; a command that Redis refuses has an error as its reply.
     ///
     /// # Errors

@@ -285,7 +285,7 @@ async fn open(
     }
 }
 
-async fn log_in(
+pub(super) async fn log_in(
     info: &RedisConnectionInfo,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) -> Result<MultiplexedConnection, LinkError> {
