@@ -33,7 +33,7 @@ impl Sentinel {
                 primary.port()
             ),
         )?;
-        let mut command = Command::new("redis-server");
+        let mut command = Redis::program();
         command.args(["sentinel.conf", "--sentinel"]);
         Ok(Self {
             port,

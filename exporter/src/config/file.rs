@@ -66,7 +66,14 @@ pub(super) struct Server {
 /// # Errors
 /// When it cannot be used, with the place and what to write instead.
 pub(super) fn read(path: &Path) -> Result<Vec<Server>, Problem> {
-    let file = YamlFile::open(path)?;
+    servers(&YamlFile::open(path)?)
+}
+
+/// The servers of a file that was read.
+///
+/// # Errors
+/// When it cannot be used, with the place and what to write instead.
+pub(super) fn servers(file: &YamlFile) -> Result<Vec<Server>, Problem> {
     let parsed: File = file.parse()?;
     let servers = &parsed.redis;
     if servers.value.is_empty() {
@@ -80,7 +87,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Server>, Problem> {
     let mut names = HashMap::new();
     let mut read = Vec::new();
     for spec in &servers.value {
-        let server = server(&file, spec)?;
+        let server = server(file, spec)?;
         if let Some(first) = names.insert(Arc::clone(&server.name), spec.referenced.line()) {
             let message = format!(
                 "two servers are called `{}`; the first stands on line {first}",

@@ -30,6 +30,8 @@ mod discovery;
 mod events;
 mod first_seen;
 mod follow_up;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod job_time;
 mod keys;
 mod nodes;
@@ -40,7 +42,7 @@ mod server;
 mod slots;
 mod wire;
 
-pub(crate) use acl::{Use, set_user};
+pub(crate) use acl::{Use, set_sentinel_user, set_user};
 pub(crate) use client::{AskError, Link};
 pub(crate) use connect::LinkError;
 pub(crate) use connection::Connection;
