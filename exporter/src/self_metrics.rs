@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn what_fails_after_a_redis_was_removed_does_not_bring_it_back() -> Result<()> {
-        let metrics = SelfMetrics::new(false)?;
+        let metrics = SelfMetrics::new(false, Shard::ALL)?;
         metrics.add_redis("main");
         metrics.add_redis("extra");
         metrics.count_missed_events("extra", 0);
