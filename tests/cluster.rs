@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use acceptance::{BullMq, Cluster, Exporter, Scrape, Version, wait_until};
+use acceptance::{
+    Authority, BullMq, Cluster, Exporter, Redis, Scrape, Version, free_port, wait_until,
+};
 use anyhow::{Context as _, Result, ensure};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -492,6 +494,80 @@ fn events_are_counted_on_every_node_and_none_twice_or_missed_when_slots_move_or_
         let log = exporter.process().log();
         assert!(!log.contains("denied") && !log.contains("word@"), "{log}");
     }
+    Ok(())
+}
+
+#[test]
+fn the_nodes_of_a_cluster_are_read_over_mutual_tls_and_new_certificates_are_taken() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let folder = folder.path();
+    let authority = Authority::new()?;
+    authority.write(&folder.join("ca.pem"))?;
+    authority.issue(folder, "server", "redis.shop")?;
+    Authority::new()?.issue(folder, "client", "exporter")?;
+    let file = |name: &str| folder.join(name).display().to_string();
+    let (server, key, ca) = (file("server.pem"), file("server.key"), file("ca.pem"));
+    let mut nodes = Vec::new();
+    for encrypted in Cluster::free_ports(2)? {
+        let node = Redis::start_at(
+            free_port()?,
+            &[
+                "--cluster-enabled",
+                "yes",
+                // Without it every client is told the ports that do not encrypt.
+                "--tls-cluster",
+                "yes",
+                "--tls-port",
+                &encrypted.to_string(),
+                "--tls-cert-file",
+                &server,
+                "--tls-key-file",
+                &key,
+                "--tls-ca-cert-file",
+                &ca,
+            ],
+        )?;
+        nodes.push((node, encrypted));
+    }
+    let [(one, encrypted), (other, met)] = nodes.as_slice() else {
+        anyhow::bail!("two nodes");
+    };
+    one.run(&["CLUSTER", "ADDSLOTSRANGE", "0", "8191"])?;
+    other.run(&["CLUSTER", "ADDSLOTSRANGE", "8192", "16383"])?;
+    one.run(&["CLUSTER", "MEET", "127.0.0.1", &met.to_string()])?;
+    wait_until("the nodes know each other", LIMIT, || {
+        let told = [one, other].map(|node| node.run(&["CLUSTER", "INFO"]).unwrap_or_default());
+        let formed = |told: &String| told.contains("cluster_state:ok");
+        Ok(told.iter().all(formed).then_some(()))
+    })?;
+    // One queue on each, as they lie in Redis without a worker.
+    for (node, prefix) in [(one, "{b}"), (other, "{e}")] {
+        let key = |name| format!("{prefix}:email:{name}");
+        node.run(&["HSET", &key("meta"), "opts.maxLenEvents", "10000"])?;
+        node.run(&["LPUSH", &key("wait"), "1"])?;
+        node.run(&["SET", &key("id"), "1"])?;
+    }
+    let config = folder.join("exporter.yml");
+    std::fs::write(
+        &config,
+        format!(
+            "redis:\n- name: main\n  url: rediss+cluster://127.0.0.1:{encrypted}\n  prefixes: ['{{b}}', '{{e}}']\n  \
+             tls: {{ca_file: ca.pem, cert_file: client.pem, key_file: client.key, server_name: redis.shop}}\n"
+        ),
+    )?;
+    let config = config.display().to_string();
+    let flags = ["--config.file", &config, "--discovery.interval", "200ms"];
+    let exporter = Exporter::start_with(&[&flags[..], &["--collect.events"]].concat())?;
+    // The certificate is of an authority that the nodes do not know.
+    until("it is refused", &exporter, |scrape| {
+        scrape.value("bullmq_up", &[]) == Some(0.0)
+    })?;
+    authority.issue(folder, "client", "exporter")?;
+    until("every node lets it in", &exporter, |scrape| {
+        ["{b}", "{e}"]
+            .into_iter()
+            .all(|prefix| ready(scrape, (prefix, "email")) == Some(1.0))
+    })?;
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! The exporter on itself: what it was built from, its process, and the errors that it met.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -21,6 +23,8 @@ pub struct SelfMetrics {
     reload_successful: IntGauge,
     reload_success: Gauge,
     missed_events: IntCounterVec,
+    /// The servers that are read now.
+    names: Arc<Mutex<HashSet<String>>>,
 }
 
 impl SelfMetrics {
@@ -70,18 +74,27 @@ impl SelfMetrics {
             reload_successful,
             reload_success,
             missed_events,
+            names: Arc::default(),
         })
     }
 
     /// Begins to count the errors of a Redis: at zero for each cause, so that the first of them is an increase.
     pub fn add_redis(&self, name: &str) {
+        self.names().insert(name.to_owned());
         for cause in ErrorCause::ALL {
             let _ = self.errors.with_label_values(&[name, cause.as_str()]);
         }
     }
 
-    /// Forgets the errors of a Redis that is read no longer.
+    /// The servers that are read now.
+    fn names(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets the errors of a Redis that is read no longer. What was under way then may still fail, and is not counted.
     pub fn remove_redis(&self, name: &str) {
+        let mut names = self.names();
+        names.remove(name);
         for cause in ErrorCause::ALL {
             // One that was never counted is forgotten already.
             let _ = self.errors.remove_label_values(&[name, cause.as_str()]);
@@ -99,16 +112,22 @@ impl SelfMetrics {
 
     /// Counts an error.
     pub fn count_error(&self, redis_name: &str, cause: ErrorCause) {
-        self.errors
-            .with_label_values(&[redis_name, cause.as_str()])
-            .inc();
+        let names = self.names();
+        if names.contains(redis_name) {
+            let errors = &self.errors;
+            errors
+                .with_label_values(&[redis_name, cause.as_str()])
+                .inc();
+        }
     }
 
     /// Counts events that were gone before they were read; the series exists from the first call on.
     pub fn count_missed_events(&self, redis_name: &str, events: u64) {
-        self.missed_events
-            .with_label_values(&[redis_name])
-            .inc_by(events);
+        let names = self.names();
+        if names.contains(redis_name) {
+            let missed = &self.missed_events;
+            missed.with_label_values(&[redis_name]).inc_by(events);
+        }
     }
 
     /// Appends the metrics as text.
@@ -150,4 +169,28 @@ impl SelfMetrics {
 
 fn options(metric: &Metric) -> Opts {
     Opts::new(metric.name, metric.help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_after_a_redis_was_removed_does_not_bring_it_back() -> Result<()> {
+        let metrics = SelfMetrics::new(false, Shard::ALL)?;
+        metrics.add_redis("main");
+        metrics.add_redis("extra");
+        metrics.count_missed_events("extra", 0);
+        metrics.remove_redis("extra");
+        for name in ["main", "extra"] {
+            metrics.count_error(name, ErrorCause::Timeout);
+            metrics.count_missed_events(name, 1);
+        }
+        let mut text = String::new();
+        metrics.write(Format::Text, &mut text)?;
+        assert!(!text.contains("extra"), "{text}");
+        let counted = "bullmq_exporter_errors_total{cause=\"timeout\",redis=\"main\"} 1";
+        assert!(text.contains(counted), "{text}");
+        Ok(())
+    }
 }
