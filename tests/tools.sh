@@ -48,12 +48,17 @@ check_rust() {
   fi
 }
 
+# Chromium has several names; tests/support/browser.rs knows the same.
+has_chromium() {
+  has chromium || has chromium-browser || has google-chrome || has google-chrome-stable
+}
+
 # The programs that are missing, one word each; of those that building needs, or of all.
 missing_programs() {
   programs=cc
   [ "$wanted" = rust ] || programs='cc redis-server redis-cli prometheus promtool node npm python3 systemd-analyze shellcheck wget chromium'
   for program in $programs; do
-    has "$program" || printf '%s ' "$program"
+    has "$program" || { [ "$program" = chromium ] && has_chromium; } || printf '%s ' "$program"
   done
   # Debian's python3 leaves out what makes a virtual environment.
   [ "$wanted" = rust ] || ! has python3 || python3 -c 'import ensurepip' 2>/dev/null || printf 'python3-venv '

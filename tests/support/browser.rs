@@ -1,6 +1,7 @@
 //! A real browser: headless Chromium in a Node process that runs the code it is given.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -12,6 +13,28 @@ use crate::process::wait_until;
 
 /// How long the browser may take to end.
 const END_LIMIT: Duration = Duration::from_secs(5);
+
+/// The names under which distributions have Chromium, and Google has its own.
+const CHROMIUM: [&str; 4] = [
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+];
+
+/// The first of them that is there.
+fn chromium() -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let named = CHROMIUM.iter().flat_map(|name| {
+        let in_folder = move |folder: &PathBuf| folder.join(name);
+        folders.iter().map(in_folder)
+    });
+    let mut found = named.filter(|program| program.is_file());
+    found.next().with_context(|| {
+        format!("none of {CHROMIUM:?} is installed; `make tools` installs Chromium")
+    })
+}
 
 /// A process with one browser. Dropping it ends both.
 #[derive(Debug)]
@@ -28,7 +51,8 @@ impl Browser {
     /// When Node or Chromium is not installed.
     pub fn start() -> Result<Self> {
         let mut child = Command::new("node")
-            .args(["driver.mjs", "/usr/bin/chromium"])
+            .arg("driver.mjs")
+            .arg(chromium()?)
             .current_dir(repository().join("tests/browser"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
