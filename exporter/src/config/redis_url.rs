@@ -213,6 +213,13 @@ pub(super) fn without_credentials(url: &str) -> String {
     match url.rsplit_once('@') {
         Some((before, host)) => {
             let scheme = before.split_once("://").map_or("", |(scheme, _)| scheme);
+            // What stands there may be a password in the wrong place.
+            let of_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+            let scheme = if scheme.bytes().all(of_scheme) {
+                scheme
+            } else {
+                ""
+            };
             format!("{scheme}://***@{host}")
         }
         None => url.to_owned(),
@@ -231,6 +238,7 @@ mod tests {
             ("redis://user:secret@localhost", "redis://***@localhost"),
             ("redis://:p@ss@localhost/0", "redis://***@localhost/0"),
             ("user:secret@localhost", "://***@localhost"),
+            ("redis:secret@localhost://user@other", "://***@other"),
         ] {
             assert_eq!(without_credentials(url), shown);
         }
