@@ -136,7 +136,7 @@ fn a_redis_that_loads_its_data_has_no_queue_that_looks_empty() -> Result<()> {
     until_all_are_read(&exporter, 200)?;
     redis.kill()?;
     // A few hundred keys, each with a pause: about four seconds. A scrape that is under way when it ends reads some queues and not others.
-    let mut slowly = std::process::Command::new("redis-server");
+    let mut slowly = Redis::program();
     slowly.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
     slowly.args(["--save", "", "--dir", folder, "--key-load-delay", "5000"]);
     slowly.args(["--loading-process-events-interval-bytes", "1024"]);

@@ -19,6 +19,13 @@ pub struct Redis {
 }
 
 impl Redis {
+    /// The server that is tested with: redis-server, or what `REDIS_SERVER` names instead, such as Valkey or another version.
+    #[expect(clippy::disallowed_methods, reason = "which server is tested with")]
+    pub fn program() -> Command {
+        let named = std::env::var("REDIS_SERVER").ok();
+        Command::new(named.as_deref().unwrap_or("redis-server"))
+    }
+
     /// Starts one with Redis' default settings.
     ///
     /// # Errors
@@ -63,7 +70,7 @@ impl Redis {
 
     fn spawn(port: u16, arguments: &[String]) -> Result<Process> {
         let folder = tempfile::Builder::new().prefix("redis-").tempdir()?;
-        let mut command = Command::new("redis-server");
+        let mut command = Self::program();
         command
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no"])
