@@ -1,8 +1,9 @@
 //! Is every kind of Redis reached, by every way and secret that people have, and does one that is gone cost nobody else anything?
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use acceptance::{
@@ -363,7 +364,7 @@ fn sentinel(primary: &Redis) -> Result<(u16, Process)> {
             primary.port()
         ),
     )?;
-    let mut command = Command::new("redis-server");
+    let mut command = Redis::program();
     command.args(["sentinel.conf", "--sentinel"]);
     Ok((
         port,
@@ -429,5 +430,91 @@ fn sentinels_are_asked_where_redis_is_and_a_failover_is_followed() -> Result<()>
         told.contains("it does not know the master of this name"),
         "{told}"
     );
+    Ok(())
+}
+
+/// Makes the users that the exporter printed, as redis-cli reads its lines. Comments are not for it.
+fn make_users(port: u16, printed: &str) -> Result<()> {
+    let commands = printed.replace("CHANGE-THIS-PASSWORD", "word");
+    let mut cli = Command::new("redis-cli")
+        .args(["-p", &port.to_string(), "-e"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut input = cli.stdin.take().context("its input")?;
+    for command in commands.lines().filter(|line| !line.starts_with('#')) {
+        writeln!(input, "{command}")?;
+    }
+    drop(input);
+    let output = cli.wait_with_output()?;
+    let told = String::from_utf8([output.stdout, output.stderr].concat())?;
+    ensure!(told.trim() == "OK", "{printed}: {told}");
+    Ok(())
+}
+
+#[test]
+fn the_least_users_that_are_printed_for_a_file_of_servers_are_enough_for_each_of_them() -> Result<()>
+{
+    let [main, named, shop] = [Redis::start()?, Redis::start()?, Redis::start()?];
+    let (port, _sentinel) = sentinel(&shop)?;
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("password"), "word")?;
+    let config = folder.path().join("exporter.yml");
+    // Another database, keys that have to be quoted, no search, and Sentinels that know who asks.
+    fs::write(
+        &config,
+        format!(
+            "redis:
+- {{name: main, url: 'redis://ann:word@127.0.0.1:{}/3', prefixes: ['a b', 'b\u{fc}ll', 'it''s']}}
+- {{name: named, url: 'redis://bob:word@127.0.0.1:{}', queues: [email]}}
+- {{name: shop, url: 'redis+sentinel://bullmq-exporter:word@127.0.0.1:{port}/shop', sentinel: {{username: watcher, password_file: password}}}}
+",
+            main.port(),
+            named.port(),
+        ),
+    )?;
+    for prefix in ["a b", "b\u{fc}ll", "it's"] {
+        let keys = |ending: &str| format!("{prefix}:email:{ending}");
+        main.run(&["-n", "3", "HSET", &keys("meta"), "opts.maxLenEvents", "1"])?;
+        main.run(&["-n", "3", "RPUSH", &keys("wait"), "1"])?;
+        main.run(&["-n", "3", "XADD", &keys("events"), "*", "event", "added"])?;
+    }
+    add_a_job(&named, "email")?;
+    add_a_job(&shop, "email")?;
+
+    for more in [&[][..], &["--collect.events"]] {
+        let flags = [&["--config.file", path(&config)?][..], &QUICK, more].concat();
+        let output = Exporter::run(&[&flags[..], &["--print-acl"]].concat())?;
+        let printed = String::from_utf8(output.stdout)?;
+        let (of_main, rest) = printed.split_once("# named\n").context("named")?;
+        let (of_named, rest) = rest.split_once("# shop\n").context("shop")?;
+        let (of_shop, of_sentinels) = rest
+            .split_once("# for its Sentinels\n")
+            .context("Sentinels")?;
+        for (port, printed) in [
+            (main.port(), of_main),
+            (named.port(), of_named),
+            (shop.port(), of_shop),
+            (port, of_sentinels),
+        ] {
+            make_users(port, printed)?;
+        }
+
+        let mut exporter = Exporter::start_with(&flags)?;
+        until("every server is read", &exporter, |scrape| {
+            let of_prefix = |prefix| {
+                let labels = [("redis", "main"), ("prefix", prefix), ("queue", "email")];
+                scrape.value("bullmq_queue_ready_jobs", &labels) == Some(1.0)
+            };
+            let events = scrape.samples("bullmq_job_events_total").count();
+            ["a b", "b\u{fc}ll", "it's"].into_iter().all(of_prefix)
+                && ready(scrape, "named", "email") == Some(1.0)
+                && ready(scrape, "shop", "email") == Some(1.0)
+                && (more.is_empty() || events > 0)
+        })?;
+        let log = exporter.process().log();
+        assert!(!log.contains("level=warn"), "{more:?}: {log}");
+    }
     Ok(())
 }

@@ -17,13 +17,14 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tracing::{info, warn};
 
-use crate::endpoint::{Endpoint, Topology};
+use crate::endpoint::{Endpoint, Login, Topology};
 use crate::follow::Follower;
 use crate::model::{Discovery, ErrorCause, QueueId, QueueReading, RedisFacts, Snapshot, Workers};
 use crate::queue_filter::QueueFilter;
 use crate::redis::{
     AskError, Connection, FirstSeen, Found, Link, LinkError, Millis, Nodes, Question, ReplyError,
-    Share, Shares, Use, discover, gone, namesake, read_batch, read_server, set_user,
+    Share, Shares, Use, discover, gone, namesake, read_batch, read_server, set_sentinel_user,
+    set_user,
 };
 use crate::self_metrics::SelfMetrics;
 use crate::shard::Shard;
@@ -73,17 +74,39 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The command that makes a Redis user with the least rights that these settings need.
+    /// The command that makes a Redis user with the least rights that these settings need, and the one for the Sentinels where they have a
+    /// user of their own.
     pub fn acl(&self) -> String {
-        set_user(
+        let Endpoint {
+            topology,
+            login,
+            database,
+            read_from,
+            ..
+        } = &self.endpoint;
+        let user = set_user(
+            login.user.as_deref(),
             &self.prefixes,
             Use {
+                database: *database != 0,
                 search: self.filter.needs_search(),
                 workers: self.count_workers,
                 events: self.follow_events,
-                cluster: matches!(self.endpoint.topology, Topology::Cluster(_)),
+                cluster: matches!(topology, Topology::Cluster(_)),
             },
-        )
+        );
+        match topology {
+            Topology::Sentinel {
+                login: Login {
+                    user: Some(name), ..
+                },
+                ..
+            } => {
+                let of_sentinels = set_sentinel_user(name, *read_from);
+                format!("{user}# for its Sentinels\n{of_sentinels}")
+            }
+            Topology::Single(_) | Topology::Sentinel { .. } | Topology::Cluster(_) => user,
+        }
     }
 }
 

@@ -40,7 +40,7 @@ mod server;
 mod slots;
 mod wire;
 
-pub(crate) use acl::{Use, set_user};
+pub(crate) use acl::{Use, set_sentinel_user, set_user};
 pub(crate) use client::{AskError, Link};
 pub(crate) use connect::LinkError;
 pub(crate) use connection::Connection;
