@@ -418,6 +418,7 @@ fn hostile_names_are_text(browser: &mut Browser) -> Result<()> {
     let hostile = browser.run(
         "const page = kept.page = await open(kept.url, { colorScheme: 'light', clock: true });
          const names = await page.locator('tbody .name').allTextContents();
+         kept.ran = await page.textContent('#about');
          return { names, scripts: await page.locator('script').count(), images: await page.locator('img').count(), said: page.said };",
     )?;
     let names = hostile
@@ -518,6 +519,7 @@ fn it_refreshes_and_says_when_it_cannot(browser: &mut Browser) -> Result<()> {
          await until(() => document.querySelector('td[data-label=Waiting]').textContent === '1');
          out.opened = await page.locator('tbody details[open]').count();
          out.search = await page.inputValue('[name=search]');
+         out.runs = /up for \\d/.test(kept.ran) && kept.ran !== await page.textContent('#about');
          await page.click('text=Pause refresh');
          out.paused = await page.getAttribute('#pause', 'aria-pressed');
          let asked = 0; page.on('request', () => { asked += 1; });
@@ -537,6 +539,7 @@ fn it_refreshes_and_says_when_it_cannot(browser: &mut Browser) -> Result<()> {
     assert!(before > Some(1), "{refreshed}");
     assert_eq!(refreshed.get("opened"), Some(&json!(1)));
     assert_eq!(refreshed.get("search"), Some(&json!("EMA")));
+    assert_eq!(refreshed.get("runs"), Some(&json!(true)));
     assert_eq!(refreshed.get("paused"), Some(&json!("true")));
     assert_eq!(refreshed.get("asked"), Some(&json!(0)));
     assert_eq!(refreshed.get("said"), Some(&json!([])));
@@ -564,6 +567,58 @@ fn it_needs_no_script(browser: &mut Browser) -> Result<()> {
     assert_eq!(
         without_script,
         json!({ "refresh": 1, "names": ["thumbnails"], "query": true })
+    );
+    Ok(())
+}
+
+#[test]
+fn behind_a_password_the_page_loads_its_parts_and_refreshes_and_nobody_else_sees_a_queue()
+-> Result<()> {
+    let redis = Redis::start()?;
+    BullMq::start(Version::V6, &redis)?.run("await queue('email').add('job', {});")?;
+    let folder = tempfile::tempdir()?;
+    let web = folder.path().join("web.yml");
+    let hash = bcrypt::hash("s3cret", 4)?;
+    fs::write(&web, format!("basic_auth_users: {{anna: {hash}}}\n"))?;
+    let exporter = Exporter::start_with(&[
+        "--redis.url",
+        &redis.url(),
+        "--discovery.interval",
+        "200ms",
+        "--web.config.file",
+        web.to_str().context("a path in UTF-8")?,
+    ])?;
+    let mut browser = Browser::start()?;
+    let seen = browser.run(&format!(
+        "const url = 'http://{}/';
+         const credentials = {{ username: 'anna', password: 's3cret' }};
+         const authorization = `Basic ${{btoa('anna:s3cret')}}`;
+         const out = {{ stranger: await (await fetch(url)).text() }};
+         for (let found = ''; !found.includes('\"email\"');) {{
+           found = await (await fetch(`${{url}}metrics`, {{ headers: {{ authorization }} }})).text();
+         }}
+         const page = await open(url, {{ httpCredentials: credentials, clock: true }});
+         out.names = await page.locator('tbody .name').allTextContents();
+         out.styled = await page.evaluate(() => getComputedStyle(document.querySelector('.server')).borderRadius);
+         const answers = []; page.on('response', (it) => answers.push(it.status()));
+         await page.clock.fastForward(11000);
+         for (let turn = 0; !answers.includes(200) && turn < 100; turn += 1) await sleep(50);
+         out.refreshed = answers.includes(200);
+         out.unreachable = await page.locator('#unreachable').isVisible();
+         out.said = page.said;
+         return out;",
+        exporter.address()
+    ))?;
+    assert_eq!(
+        seen,
+        json!({
+            "stranger": "A user and a password are needed.\n",
+            "names": ["email"],
+            "styled": "8px",
+            "refreshed": true,
+            "unreachable": false,
+            "said": [],
+        })
     );
     Ok(())
 }

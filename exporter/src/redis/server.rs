@@ -91,7 +91,8 @@ pub(crate) async fn read_server(
     Ok(answer)
 }
 
-fn facts(info: &str) -> RedisFacts {
+/// What Redis says of itself, from its own words.
+pub(super) fn facts(info: &str) -> RedisFacts {
     let field = |name: &str| {
         let value = info
             .lines()
@@ -103,15 +104,31 @@ fn facts(info: &str) -> RedisFacts {
         "slave" => "replica".to_owned(),
         other => other.to_owned(),
     };
+    // Valkey tells under Redis' name which Redis it is compatible with, and calls what it is by its own names.
+    // Source: <https://github.com/valkey-io/valkey/blob/8.1.1/src/server.c>, `genValkeyInfoString`.
+    let (valkey, mode) = (field("valkey_version"), field("redis_mode"));
     RedisFacts {
-        version: field("redis_version"),
-        mode: field("redis_mode"),
+        version: if valkey.is_empty() {
+            field("redis_version")
+        } else {
+            format!("valkey {valkey}")
+        },
+        mode: if mode.is_empty() {
+            field("server_mode")
+        } else {
+            mode
+        },
         role,
         maxmemory_policy: field("maxmemory_policy"),
     }
 }
 
-fn workers(list: &str, prefixes: &[Arc<str>], queues: &[QueueId]) -> HashMap<QueueId, Workers> {
+/// The workers by queue, from the list of clients. The queues are those that can have workers, in order.
+pub(super) fn workers(
+    list: &str,
+    prefixes: &[Arc<str>],
+    queues: &[QueueId],
+) -> HashMap<QueueId, Workers> {
     let mut by_queue: HashMap<QueueId, Workers> = HashMap::new();
     for line in list.lines() {
         let field = |name: &str| {
@@ -217,16 +234,27 @@ mod tests {
 
     #[test]
     fn a_redis_speaks_of_itself_in_our_words() {
-        let info = "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n# Replication\r\nrole:slave\r\n\
-                    maxmemory_policy:allkeys-lru\r\n";
-        let expected = RedisFacts {
-            version: "7.0.15".into(),
+        let facts_of = |version: &str, role: &str| RedisFacts {
+            version: version.into(),
             mode: "standalone".into(),
-            role: "replica".into(),
+            role: role.into(),
             maxmemory_policy: "allkeys-lru".into(),
         };
-        assert_eq!(facts(info), expected);
-        assert_eq!(facts(""), RedisFacts::default());
+        for (info, expected) in [
+            (
+                "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n# Replication\r\nrole:slave\r\n\
+                 maxmemory_policy:allkeys-lru\r\n",
+                facts_of("7.0.15", "replica"),
+            ),
+            (
+                "# Server\r\nredis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.1\r\nserver_mode:standalone\r\n\
+                 role:master\r\nmaxmemory_policy:allkeys-lru\r\n",
+                facts_of("valkey 8.1.1", "primary"),
+            ),
+            ("", RedisFacts::default()),
+        ] {
+            assert_eq!(facts(info), expected, "{info}");
+        }
     }
 
     proptest! {

@@ -128,6 +128,16 @@ pub(super) struct Info {
     pub(super) maxmemory_policy: String,
 }
 
+impl Info {
+    /// What it is, and of which version, in words.
+    pub(super) fn product(&self) -> String {
+        match self.version.strip_prefix("valkey ") {
+            Some(version) => format!("Valkey {version}"),
+            None => format!("Redis {}", self.version),
+        }
+    }
+}
+
 /// The last scrape.
 #[derive(Debug, Serialize)]
 pub(super) struct LastScrape {
@@ -676,6 +686,35 @@ mod tests {
             assert_eq!(server.warnings, expected, "{policy} {age:?}");
             assert_eq!(server.last_scrape.as_ref().unwrap().age_seconds.0, age);
             assert_eq!(status.totals.queues, Count(1));
+        }
+    }
+
+    #[test]
+    fn the_page_says_how_old_its_numbers_are_and_how_long_the_exporter_has_run() {
+        let started = Instant::now();
+        let (servers, listing) = ([answered(started, "noeviction")], Listing::default());
+        for (minutes, age, old) in [(5, "5 min", false), (80, "1 h 20 min", true)] {
+            let now = started + Duration::from_mins(minutes);
+            let status = Status::new(&servers, started, now, &listing);
+            let page = super::super::html(&status, &listing, "/metrics").unwrap();
+            assert!(page.contains(&format!("up for {age}</small>")), "{page}");
+            let warning = format!(
+                "<strong>These numbers are old.</strong> Nobody has scraped for {age}; what is below was true then."
+            );
+            assert_eq!(page.contains(&warning), old, "{age}: {page}");
+        }
+    }
+
+    #[test]
+    fn a_server_is_called_by_the_name_of_its_product() {
+        for (version, expected) in [("7.0.15", "Redis 7.0.15"), ("valkey 8.1.1", "Valkey 8.1.1")] {
+            let info = Info {
+                version: version.into(),
+                mode: String::new(),
+                role: String::new(),
+                maxmemory_policy: String::new(),
+            };
+            assert_eq!(info.product(), expected);
         }
     }
 

@@ -5,6 +5,8 @@
 //! said reaches the page through the template, which escapes every value, and nothing inline may run.
 
 mod document;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 mod listing;
 mod words;
 
@@ -87,22 +89,7 @@ impl Reader<'_> {
             },
             Err(problem) => return Ok(Err(problem)),
         };
-        let status = self.status(&listing);
-        let column = |sort: Sort| Column {
-            title: sort.title(),
-            word: sort.as_str(),
-            href: listing.sorted_by(sort),
-            sorted: (sort == listing.sort).then(|| listing.order.aria()),
-        };
-        let page = Page {
-            columns: Sort::COLUMNS.into_iter().map(column).collect(),
-            telemetry: self.telemetry.trim_start_matches('/'),
-            refresh_seconds: REFRESH.as_secs(),
-            several: status.servers.len() > 1,
-            status: &status,
-            listing: &listing,
-        };
-        Ok(Ok(page.render().context("the status page")?))
+        html(&self.status(&listing), &listing, self.telemetry).map(Ok)
     }
 
     /// The JSON.
@@ -119,4 +106,23 @@ impl Reader<'_> {
             Err(problem) => Err(problem),
         })
     }
+}
+
+/// The page as it is sent.
+fn html(status: &Status, listing: &Listing, telemetry: &str) -> Result<String> {
+    let column = |sort: Sort| Column {
+        title: sort.title(),
+        word: sort.as_str(),
+        href: listing.sorted_by(sort),
+        sorted: (sort == listing.sort).then(|| listing.order.aria()),
+    };
+    let page = Page {
+        columns: Sort::COLUMNS.into_iter().map(column).collect(),
+        telemetry: telemetry.trim_start_matches('/'),
+        refresh_seconds: REFRESH.as_secs(),
+        several: status.servers.len() > 1,
+        status,
+        listing,
+    };
+    page.render().context("the status page")
 }
