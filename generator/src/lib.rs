@@ -45,6 +45,7 @@ use explain::Explanation;
 use output::{Generated, Lost, Origin, Passage, Worker};
 use problem::{Problem, Rule, Source};
 use spec::Spec;
+use starter::{Starter, Wishes};
 use workload::{Files, Workload};
 
 /// One input as it was read, not yet known to be text.
@@ -246,6 +247,23 @@ fn checked(specs: &[Spec], files: &Files<'_>, problems: &mut Vec<Problem>) -> Ve
         problems.extend(manifest::problems(&plan));
     }
     workloads
+}
+
+/// Makes a starter spec of ScaledObjects that count Redis lists.
+///
+/// # Errors
+///
+/// [`Error::Invalid`] with everything that cannot be read, or that stands in them and that no spec takes. The latter is shown in the spec that
+/// would be made: Kubernetes does not check everything that it keeps.
+pub fn start(inputs: Vec<Input>, wishes: &Wishes) -> Result<Starter, Error> {
+    let starter = starter::from_scaled_objects(inputs, wishes)?;
+    let name = "<the spec that would be made>";
+    workloads(vec![Input {
+        name: name.to_owned(),
+        short_name: name.to_owned(),
+        bytes: starter.text.clone().into_bytes(),
+    }])?;
+    Ok(starter)
 }
 
 /// The files that an input needs beside itself: templates, by the names under which they are looked for among the inputs.

@@ -11,7 +11,7 @@ use crate::document::Dialect;
 use crate::exposition;
 use crate::http::Client;
 use crate::output::files;
-use crate::starter::{Starter, Wishes, from_metrics, from_scaled_objects};
+use crate::starter::{Starter, Wishes, from_metrics};
 use crate::{Error, Input, generate, report};
 
 /// The largest exposition: 10,000 queues with all their series take less than a tenth of it.
@@ -121,7 +121,7 @@ fn made(args: &Args, streams: &mut Streams<'_>) -> anyhow::Result<Option<Starter
             .first()
             .map(|input| input.short_name.clone())
             .unwrap_or_default();
-        match from_scaled_objects(inputs, &wishes) {
+        match crate::start(inputs, &wishes) {
             Ok(starter) => return Ok(Some(starter)),
             Err(Error::Invalid { problems, sources }) => {
                 report::text(&problems, &sources, "no spec was written", streams.colour)
