@@ -5,7 +5,7 @@ JUDGES := $(CURDIR)/target/tools/bin
 # How much `make bench` measures: README.md has the figures of QUEUES=10000 JOBS=1000000.
 QUEUES := 2000
 JOBS := 100000
-.PHONY: help tools rust build demo test bench lint docs examples conformance conformance-update install packages clean
+.PHONY: help tools rust build demo test bench lint docs examples conformance conformance-update fuzz install packages clean
 
 help: ## lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,12 @@ conformance: ## asks KEDA's own code again and compares with what is committed; 
 
 conformance-update: ## asks KEDA's own code again and writes the vectors and the linter's tables
 	@sh tests/conformance/run.sh update
+
+# Not part of the gate either: the longer, the more is tried.
+MINUTES := 18
+TARGETS :=
+fuzz: rust ## tries what is read from others for MINUTES; TARGETS chooses some of fuzz/README.md
+	@sh fuzz/run.sh $(MINUTES) $(TARGETS)
 
 install: rust ## installs both programs with cargo
 	cargo install --locked --path exporter

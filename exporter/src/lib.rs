@@ -9,6 +9,8 @@ pub mod config;
 pub mod endpoint;
 pub mod exposition;
 mod follow;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod http;
 pub mod job_events;
 pub mod logging;

@@ -97,6 +97,13 @@ impl YamlFile {
         })
     }
 
+    /// A file that has this text, wherever it comes from.
+    #[cfg(fuzzing)]
+    pub fn of(path: &Path, text: String) -> Self {
+        let path = path.to_owned();
+        Self { path, text }
+    }
+
     /// The text of the file.
     pub fn text(&self) -> &str {
         &self.text

@@ -66,7 +66,14 @@ pub(super) struct Server {
 /// # Errors
 /// When it cannot be used, with the place and what to write instead.
 pub(super) fn read(path: &Path, follow_events: bool) -> Result<Vec<Server>, Problem> {
-    let file = YamlFile::open(path)?;
+    servers(&YamlFile::open(path)?, follow_events)
+}
+
+/// The servers of a file that was read.
+///
+/// # Errors
+/// When it cannot be used, with the place and what to write instead.
+pub(super) fn servers(file: &YamlFile, follow_events: bool) -> Result<Vec<Server>, Problem> {
     let parsed: File = file.parse()?;
     let servers = &parsed.redis;
     if servers.value.is_empty() {
@@ -80,7 +87,7 @@ pub(super) fn read(path: &Path, follow_events: bool) -> Result<Vec<Server>, Prob
     let mut names = HashMap::new();
     let mut read = Vec::new();
     for spec in &servers.value {
-        let server = server(&file, spec)?;
+        let server = server(file, spec)?;
         if let Err(sentence) = check_events(&server.endpoint, follow_events) {
             let help = "leave --collect.events out, or give the cluster an exporter of its own";
             return Err(file.wrong_at(&spec.value.url, sentence, help));

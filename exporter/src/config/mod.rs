@@ -4,6 +4,8 @@
 //! started: past this module there is no wrong configuration.
 
 mod file;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod manual;
 mod redis_url;
 

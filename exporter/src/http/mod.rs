@@ -1,6 +1,8 @@
 //! The web side: `/metrics`, health, and a page that shows how the queues stand.
 
 mod body;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod negotiation;
 mod server;
 mod status;

@@ -99,7 +99,7 @@ impl Users {
 }
 
 /// The user and the password of a request, as <https://www.rfc-editor.org/rfc/rfc7617> has them.
-fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
+pub(super) fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, encoded) = value.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {

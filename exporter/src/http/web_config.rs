@@ -90,24 +90,31 @@ impl WebConfig {
     /// # Errors
     /// When one of them cannot be used. The message names the file and the place, and shows no secret.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let file = YamlFile::open(path)?;
+        Self::of(&YamlFile::open(path)?)
+    }
+
+    /// Reads the files that this one names.
+    ///
+    /// # Errors
+    /// When one of them cannot be used.
+    pub(super) fn of(file: &YamlFile) -> Result<Self> {
         let mut config = Self {
             seen: vec![file.text().as_bytes().to_vec()],
             ..Self::default()
         };
         let parsed: File = file.parse()?;
         if let Some(place) = &parsed.rate_limit {
-            return Err(unsupported(&file, place, "rate_limit").into());
+            return Err(unsupported(file, place, "rate_limit").into());
         }
         if let Some(http2) = parsed.http_server_config.http2.filter(|http2| http2.value) {
             let help =
                 "leave it out, or write `http2: false`; Prometheus scrapes over HTTP/1.1 as well";
             return Err(file.wrong_at(&http2, "HTTP/2 is not served", help).into());
         }
-        config.headers = headers(&file, parsed.http_server_config.headers)?;
-        config.users = users(&file, parsed.basic_auth_users)?.map(Arc::new);
+        config.headers = headers(file, parsed.http_server_config.headers)?;
+        config.users = users(file, parsed.basic_auth_users)?.map(Arc::new);
         if let Some(tls) = &parsed.tls_server_config {
-            config.tls = Some(Arc::new(config.read_tls(&file, tls)?));
+            config.tls = Some(Arc::new(config.read_tls(file, tls)?));
         }
         Ok(config)
     }

@@ -30,6 +30,8 @@ mod discovery;
 mod events;
 mod first_seen;
 mod follow_up;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod job_time;
 mod keys;
 mod nodes;
