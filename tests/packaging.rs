@@ -260,3 +260,22 @@ fn every_file_that_the_packages_name_is_in_the_repository_or_made_by_their_scrip
     }
     Ok(())
 }
+
+#[test]
+fn the_chart_runs_the_exporter_as_the_user_of_the_image() -> Result<()> {
+    let image = read("packaging/Containerfile")?;
+    let user = image.lines().find_map(|line| line.strip_prefix("USER "));
+    let (user, group) = user.and_then(|it| it.split_once(':')).context("a user")?;
+    let values: serde_json::Value =
+        serde_saphyr::from_str(&read("charts/bullmq-exporter/values.yaml")?)?;
+    for (key, expected) in [
+        ("runAsUser", user),
+        ("runAsGroup", group),
+        ("fsGroup", group),
+    ] {
+        let given = values.pointer(&format!("/podSecurityContext/{key}"));
+        let given = given.map(ToString::to_string);
+        assert_eq!(given.as_deref(), Some(expected), "{key}");
+    }
+    Ok(())
+}

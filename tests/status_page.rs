@@ -232,7 +232,7 @@ fn the_worst_stands_first_with_its_reason_and_what_is_left_out_is_told() -> Resu
     for sentence in [
         "1 queue exists and is left out by that",
         "One of its keys has another type than BullMQ gives it.",
-        "KEDA would see 2</strong>: 9 ready and 0 active, at most the global concurrency of 2.",
+        "KEDA would see 2</strong>: 9 ready and 0 active, at most the global concurrency of 2. No more within 5m.",
         "<span class=\"badge\">paused</span>",
         "<code>maxmemory-policy noeviction</code>",
     ] {

@@ -6,7 +6,7 @@ use bullmq_fuzz::texts;
 use libfuzzer_sys::fuzz_target;
 
 /// More than that takes the simple reader for ever.
-const MOST: usize = 12;
+const MOST: usize = 8;
 
 fn simply(pattern: &[char], name: &[char]) -> bool {
     match (pattern, name) {

@@ -470,7 +470,7 @@ pub const REDIS_INFO: Metric = Metric {
     unit: Unit::Info,
     labels: WITH_FACTS,
     help: "Facts that decide whether BullMQ is safe there; BullMQ needs the policy noeviction.",
-    source: "`INFO server`, `INFO replication`, `INFO memory`; of a cluster those of one node: one with another policy than noeviction if there is any, else that with the first slots",
+    source: "`INFO server` (the version of Valkey as `valkey 8.1.1`), `INFO replication`, `INFO memory`; of a cluster those of one node: one with another policy than noeviction if there is any, else that with the first slots",
     cost: "3 commands a scrape and node, O(1)",
     versions: EVERY,
     absent: "`INFO` is denied, or `bullmq_up` is 0",

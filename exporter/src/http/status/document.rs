@@ -198,6 +198,16 @@ impl QueueStatus {
     }
 }
 
+impl Figures {
+    /// The longest horizon, if no more is needed within it than is needed now.
+    pub(super) fn no_more_within(&self) -> Option<&str> {
+        let same = |(_, jobs): &(String, Count)| *jobs == self.demand_jobs;
+        let (within, _) = self.demand_ahead_jobs.last()?;
+        let all = self.demand_ahead_jobs.iter().all(same);
+        all.then_some(within.as_str())
+    }
+}
+
 /// What was read of a queue.
 #[derive(Debug, Serialize)]
 pub(super) struct Figures {
