@@ -83,7 +83,7 @@ pub fn facts(info: &str) -> RedisFacts {
 /// The keys by which a queue is found, of BullMQ and of Bull.
 pub fn witnesses(queue: &QueueId) -> [String; 2] {
     let keys = Keys::of(queue);
-    [keys.meta(), keys.added()]
+    [keys.meta(), keys.added()].map(|key| Arc::<str>::from(key).as_ref().to_owned())
 }
 
 /// The name of the queue that a key witnesses under a prefix.
