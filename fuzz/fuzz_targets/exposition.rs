@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bullmq_exporter::exposition::{self, Format};
+use bullmq_exporter::exposition::Format;
 use bullmq_exporter::model::{QueueReading, QueueSnapshot};
-use bullmq_fuzz::{queue, snapshot, texts};
+use bullmq_fuzz::{queue, served, snapshot, texts};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -21,8 +21,7 @@ fuzz_target!(|data: &[u8]| {
     let queues = vec![(queue(prefix, name), QueueReading::Read(Arc::new(read)))];
     let snapshot = snapshot(redis, &[Duration::from_secs(30)], queues);
     for format in [Format::Text, Format::OpenMetrics] {
-        let mut text = String::new();
-        exposition::write(&[&snapshot], format, &mut text).expect("a text takes everything");
+        let text = served(snapshot.clone(), format);
         let samples = bullmq_keda::exposition::read(&text).expect("what is served can be read");
         let of_queue = samples
             .iter()

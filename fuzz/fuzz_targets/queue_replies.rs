@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bullmq_exporter::exposition::{self, Format};
+use bullmq_exporter::exposition::Format;
 use bullmq_exporter::fuzzing::redis;
 use bullmq_exporter::model::QueueReading;
 use bullmq_fuzz::redis::{conversation, runtime};
-use bullmq_fuzz::{queue, snapshot};
+use bullmq_fuzz::{queue, served, snapshot};
 use libfuzzer_sys::fuzz_target;
 
 const NOW: u64 = 1_780_000_000_000;
@@ -50,8 +50,7 @@ fuzz_target!(|data: &[u8]| {
         &horizons,
         queues.into_iter().zip(readings).collect(),
     );
-    let mut text = String::new();
-    exposition::write(&[&snapshot], Format::Text, &mut text).expect("a text takes everything");
+    let text = served(snapshot, Format::Text);
     let samples = bullmq_keda::exposition::read(&text).expect("what is served can be read");
     let mut series = BTreeSet::new();
     for sample in &samples {

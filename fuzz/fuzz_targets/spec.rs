@@ -2,11 +2,11 @@
 #![no_main]
 
 use bullmq_fuzz::texts;
-use bullmq_keda::Input;
 use bullmq_keda::lint::{Options, Origin, lint};
-use bullmq_keda::output::{self, Format};
+use bullmq_keda::output::{self, Format, Passage};
 use bullmq_keda::problem::Severity;
 use bullmq_keda::report;
+use bullmq_keda::{Input, Request, alert};
 use libfuzzer_sys::fuzz_target;
 use serde::Deserialize as _;
 
@@ -44,10 +44,19 @@ fuzz_target!(|data: &[u8]| {
                 wrong.is_empty() || text.contains("keda") || text.contains("overrides"),
                 "{wrong:?}\n{manifests}"
             );
-            let generated = bullmq_keda::compile(vec![input(text)]).expect("it was generated");
+            let request = Request {
+                alerts: Some(alert::Options::default()),
+                passage: None,
+            };
+            let compiled = bullmq_keda::compile(vec![input(text)], &request);
+            let generated = compiled.expect("it was generated");
             for format in [
                 Format::Helm("keda".into()),
-                Format::HelmValues("extra.objects".into()),
+                Format::HelmValues {
+                    key: "extra.objects".into(),
+                    passage: Passage::default(),
+                },
+                Format::PrometheusRules,
                 Format::Json,
             ] {
                 let _ = output::text(&generated, &format);

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bullmq_exporter::exposition::{Format, Page};
 use bullmq_exporter::model::{QueueId, QueueReading, Snapshot};
+use bytes::BytesMut;
 
 /// A queue of this prefix and name.
 pub fn queue(prefix: &str, name: &str) -> QueueId {
@@ -46,4 +48,13 @@ pub fn snapshot(
         events: HashMap::new(),
         queues,
     }
+}
+
+/// The snapshot as it is served, whole.
+pub fn served(snapshot: Snapshot, format: Format) -> String {
+    let mut page = Page::new(vec![Arc::new(snapshot)], format, String::new());
+    let mut out = BytesMut::new();
+    page.fill(&mut out, usize::MAX);
+    assert!(page.is_done());
+    String::from_utf8(out.to_vec()).expect("a text")
 }

@@ -83,7 +83,7 @@ impl Wire {
                 let also = Arc::clone(&has_hole);
                 thread::spawn(move || pass(from, to, &forth, &has_hole, false, || asked.asked()));
                 thread::spawn(move || {
-                    pass(server, client, &back, &also, true, || answered.answered())
+                    pass(server, client, &back, &also, true, || answered.answered());
                 });
             }
         });

@@ -61,7 +61,11 @@ pub async fn events(
         // Later than the next comparison, so that every pass asks for everything.
         tokio::time::advance(Duration::from_mins(2)).await;
         let deadline = Instant::now() + PASS;
-        let Ok(pass) = streams.read(&mut connection, &board, deadline).await else {
+        let Ok(pass) = streams
+            .whole()
+            .read(&mut connection, &board, deadline)
+            .await
+        else {
             break;
         };
         missed = missed.saturating_add(pass.missed);
@@ -81,9 +85,9 @@ pub fn facts(info: &str) -> RedisFacts {
 }
 
 /// The keys by which a queue is found, of BullMQ and of Bull.
-pub fn witnesses(queue: &QueueId) -> [Arc<str>; 2] {
+pub fn witnesses(queue: &QueueId) -> [String; 2] {
     let keys = Keys::of(queue);
-    [keys.meta().into(), keys.added().into()]
+    [keys.meta(), keys.added()].map(|key| Arc::<str>::from(key).as_ref().to_owned())
 }
 
 /// The name of the queue that a key witnesses under a prefix.

@@ -181,6 +181,16 @@ impl EventStreams {
         }
     }
 
+    /// Every stream, as if one node had them.
+    #[cfg(fuzzing)]
+    pub(crate) fn whole(&mut self) -> Part<'_> {
+        Part {
+            streams: self.streams.iter_mut().collect(),
+            room: &self.room,
+            by_slot: false,
+        }
+    }
+
     /// The streams of each node, in the order of the shares. What nobody has is in none.
     pub(crate) fn parts(
         &mut self,
