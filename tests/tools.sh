@@ -162,8 +162,8 @@ install_from_pypi() {
 }
 
 # What kubeconform judges by, from the modules that carry the API server's own OpenAPI and the definitions of the Prometheus operator, KEDA, Argo CD and
-# Flux. They are not built, so they do not stand in go.mod; the sums are those of the Go checksum database. Argo CD and Flux are in the newest releases that
-# this Go takes and its module proxy has.
+# Flux. They are not built, so they do not stand in go.mod; the sums are those of the Go checksum database. Argo CD and Flux are in
+# releases that this Go takes.
 write_schemas() {
   rm -rf target/tools/schemas
   target/tools/python/bin/python tests/tools/manifest_schemas.py target/tools/schemas \
