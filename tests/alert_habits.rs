@@ -15,7 +15,9 @@ use std::process::Command;
 use acceptance::{fed, ours, repository};
 use anyhow::{Context as _, Result, ensure};
 use promql_parser::label::MatchOp;
-use promql_parser::parser::{BinaryExpr, Expr, LabelModifier, VectorSelector, parse};
+use promql_parser::parser::{
+    BinaryExpr, Expr, LabelModifier, VectorMatchCardinality, VectorSelector, parse,
+};
 use promql_parser::util::{ExprVisitor, walk_expr};
 use serde::Deserialize;
 
@@ -58,6 +60,15 @@ enum Labels {
 }
 
 impl Labels {
+    fn and(self, more: &[String]) -> Self {
+        match self {
+            Self::Only(labels) => {
+                Self::Only(labels.into_iter().chain(more.iter().cloned()).collect())
+            }
+            Self::Unknown => Self::Unknown,
+        }
+    }
+
     fn may_have(&self, label: &str) -> bool {
         match self {
             Self::Only(labels) => labels.contains(label),
@@ -106,8 +117,14 @@ fn of_binary(binary: &BinaryExpr) -> Labels {
     if is_scalar(&binary.lhs) {
         return right;
     }
-    let matching = binary.modifier.as_ref().and_then(|of| of.matching.as_ref());
-    match matching {
+    let modifier = binary.modifier.as_ref();
+    match modifier.map(|of| &of.card) {
+        // The side that has many keeps its labels, and takes these from the other.
+        Some(VectorMatchCardinality::ManyToOne(more)) => return left.and(&more.labels),
+        Some(VectorMatchCardinality::OneToMany(more)) => return right.and(&more.labels),
+        Some(VectorMatchCardinality::OneToOne | VectorMatchCardinality::ManyToMany) | None => {}
+    }
+    match modifier.and_then(|of| of.matching.as_ref()) {
         Some(LabelModifier::Include(on)) => Labels::Only(on.labels.iter().cloned().collect()),
         _ => left,
     }
