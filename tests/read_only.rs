@@ -116,10 +116,10 @@ fn an_idle_queue_costs_one_round_trip_of_reads() -> Result<()> {
     let expected = [
         ("client|list", 1),
         ("exec", 1),
-        ("exists", 2),
+        ("exists", 3),
         ("get", 1),
         ("hmget", 1),
-        ("lindex", 3),
+        ("lindex", 1),
         ("llen", 3),
         ("lrange", 1),
         ("multi", 1),
