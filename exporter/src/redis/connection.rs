@@ -62,6 +62,10 @@ impl Connection {
     /// # Errors
     /// When the connection breaks.
     pub(super) async fn ask(&self, commands: Commands) -> Result<Replies, LinkError> {
+        if commands.len() == 0 {
+            // Redis says nothing to nothing, and whoever waited for it would wait for ever.
+            return Ok(Replies::default());
+        }
         let (answer, answered) = oneshot::channel();
         let waiting = Waiting {
             replies: commands.len(),
@@ -262,6 +266,15 @@ mod tests {
             let error = connection.ask(ping()).await.unwrap_err();
             assert_eq!(error.cause, cause, "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_asks_nothing_does_not_wait() {
+        let (connection, _server) = connection();
+        let replies = connection.ask(Commands::default()).await.unwrap();
+        assert!(replies.get(0).is_none());
+        let mut connection = connection;
+        assert_eq!(connection.send(&Pipeline::new()).await.unwrap(), []);
     }
 
     #[tokio::test]
