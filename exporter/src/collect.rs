@@ -76,6 +76,13 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Logs which Redis is read, without credentials.
+    pub fn announce(&self) {
+        let prefixes = self.prefixes.join(",");
+        let shard = self.shard;
+        info!(redis = %self.name, address = %self.endpoint, prefixes, %shard, "a Redis is read");
+    }
+
     /// The command that makes a Redis user with the least rights that these settings need, and the one for the Sentinels where they have a
     /// user of their own.
     pub fn acl(&self) -> String {

@@ -8,7 +8,6 @@ use tokio::time::Instant;
 use tracing::info;
 
 use crate::collect::{Collector, Settings};
-use crate::config::announce;
 use crate::model::Snapshot;
 use crate::self_metrics::SelfMetrics;
 
@@ -125,7 +124,7 @@ impl Servers {
     }
 
     fn begin(&self, settings: Settings) -> Arc<Server> {
-        announce(&settings);
+        settings.announce();
         let server = Arc::new(Server::new(settings, &self.self_metrics));
         server.start();
         server

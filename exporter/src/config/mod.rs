@@ -256,19 +256,12 @@ impl Config {
             "bullmq-exporter starts"
         );
         for server in &self.servers {
-            announce(server);
+            server.announce();
         }
         for warning in &self.warnings {
             warn!("{warning}");
         }
     }
-}
-
-/// Logs which Redis is read, without credentials.
-pub fn announce(server: &collect::Settings) {
-    let prefixes = server.prefixes.join(",");
-    let shard = server.shard;
-    info!(redis = %server.name, address = %server.endpoint, prefixes, %shard, "a Redis is read");
 }
 
 /// A file of Redis servers, with the flags that stand beside it.

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::connect::{LinkError, connect};
+use super::connect::connect;
 use super::connection::Connection;
+use super::link_error::LinkError;
 use super::reply::{Reply, ReplyError, number};
 use super::score::Millis;
 use super::wire::Commands;

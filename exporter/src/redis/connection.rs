@@ -12,7 +12,7 @@ use tokio::io::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::connect::LinkError;
+use super::link_error::LinkError;
 use super::wire::{Commands, Garbage, Replies, Scanner};
 
 /// How much is read at once: the replies of a batch in two or three pieces.

@@ -16,9 +16,9 @@ use redis::{Pipeline, Value};
 use tokio::time::timeout;
 
 use super::client::AskError;
-use super::connect::LinkError;
 use super::connection::Connection;
 use super::keys::{Keys, META_FIELDS, META_WITNESSES, Witness, witness_pattern};
+use super::link_error::LinkError;
 use super::reply::{Reply, ReplyError, number};
 use crate::model::{ErrorCause, QueueId};
 

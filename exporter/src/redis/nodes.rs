@@ -15,7 +15,7 @@ use redis::Pipeline;
 use tokio::time::timeout;
 
 use super::client::{AskError, Connections, Link};
-use super::connect::LinkError;
+use super::link_error::LinkError;
 use super::reply::{Reply, ReplyError};
 use super::slots::{SlotMap, slot_of};
 use crate::endpoint::{Address, Endpoint, Topology};

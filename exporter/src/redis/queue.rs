@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::connect::LinkError;
 use super::connection::Connection;
 use super::core::{self, Form};
 use super::first_seen::FirstSeen;
 use super::follow_up::{Ask, Pending};
 use super::keys::Keys;
+use super::link_error::LinkError;
 use super::reply::{ReplyError, Source};
 use super::score::Millis;
 use super::wire::Commands;

@@ -14,8 +14,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use redis::Pipeline;
 
-use super::connect::LinkError;
 use super::connection::Connection;
+use super::link_error::LinkError;
 use super::reply::{Reply, ReplyError};
 use crate::model::{QueueId, RedisFacts, Workers};
 
