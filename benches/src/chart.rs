@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::measure::{Results, Row};
-use crate::table::{grouped, millis};
+use crate::numbers::{grouped, millis};
 
 const WIDTH: u32 = 860;
 /// Where bars begin, and how long the longest is.

@@ -55,16 +55,8 @@ impl Kind {
         Self::Everything,
     ];
 
-    /// Those that are not idle, as often as each other.
-    const BUSY: [Self; 7] = [
-        Self::Waiting,
-        Self::Prioritized,
-        Self::Delayed,
-        Self::Paused,
-        Self::Scheduled,
-        Self::Limited,
-        Self::Everything,
-    ];
+    /// Those that are not idle, as often as each other: all but the first.
+    const BUSY: &[Self] = Self::ALL.split_at(1).1;
 
     /// The code that makes one; `q` is the queue, `take` makes a job active.
     const fn code(self) -> &'static str {

@@ -2,7 +2,7 @@
 //! missed by nobody's fault.
 
 use crate::measure::{BARE, NODE, OURS, OURS_LEAST, Results, Row};
-use crate::table::megabytes;
+use crate::numbers::megabytes;
 use crate::turns::{Figures, quantile};
 
 /// A goal, and what came of it.

@@ -8,6 +8,7 @@ mod goals;
 mod measure;
 mod memory;
 mod model;
+mod numbers;
 mod ping;
 mod progress;
 mod recording;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::measure::{OURS, Results, Row};
-use crate::table::{grouped, megabytes};
+use crate::numbers::{grouped, megabytes};
 use crate::turns::quantile;
 
 /// For how many queues it is told, besides one.
