@@ -16,14 +16,14 @@ const DELAY: Duration = Duration::from_millis(20);
 
 /// Commands and round trips of a scrape of one queue: Bull 4, BullMQ 4, 5 and 6. Every scrape has one round trip for TIME.
 const EXPECTED: &str = "
-used          19/3  18/2  18/2  18/2
-counted       21/3  20/3  20/3  20/3
-waiting       29/3  20/3  20/3  20/3
-prioritized   26/3  28/6  28/6  28/6
-delayed       20/3  19/3  19/3  19/3
-due           20/3  19/3  19/3  19/3
-active        22/4  21/4  21/4  21/4
-paused        39/4  38/3  38/3  18/2
+used           7/3   6/2   6/2   6/2
+counted        9/3   8/2   8/2   8/2
+waiting       20/3  11/3  11/3  11/3
+prioritized   17/3  15/3  12/3  12/3
+delayed        9/3  11/2   8/2   8/2
+due            9/3  11/2   8/2   8/2
+active        11/3  10/3  10/3  10/3
+paused        10/3   9/2   9/2   9/2
 ";
 
 /// A queue by its state, and the code that brings it there.

@@ -222,14 +222,13 @@ fn a_denied_optional_command_costs_its_own_series_only_and_is_logged_once() -> R
     for (denied, absent) in [
         ("-get", &["bullmq_job_added_total"][..]),
         ("-multi -exec", &[][..]),
-        (
-            "-zrangebyscore",
-            &["bullmq_queue_oldest_ready_age_seconds"][..],
-        ),
+        ("-zrange", &["bullmq_queue_oldest_ready_age_seconds"][..]),
+        ("-exists", &["bullmq_queue_oldest_ready_age_seconds"][..]),
+        ("-hget", &[][..]),
     ] {
         let redis = Redis::start()?;
         BullMq::start(Version::V6, &redis)?
-            .run("await queue('email').add('job', {}, { priority: 2 });")?;
+            .run("await queue('email').add('job', {}, { priority: 2 }); await queue('email').add('job', {}, { delay: 36e5 });")?;
         let rules = format!("ACL SETUSER limited on >word ~* +@all {denied}");
         redis.run(&rules.split(' ').collect::<Vec<_>>())?;
         let url = format!("redis://limited:word@127.0.0.1:{}", redis.port());

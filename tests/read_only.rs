@@ -46,9 +46,12 @@ fn fill(redis: &Redis, version: Version, jobs: usize) -> Result<()> {
         "const q = queue('email');
          const many = (opts) => Array.from({{ length: {jobs} }}, () => ({{ name: 'a', data: {{}}, opts }}));
          const running = await worker('email', async (job) => {{ if (job.name === 'bad') throw new Error('no'); }});
-         const drained = new Promise((resolve) => running.on('drained', resolve));
          await q.addBulk([...many({{}}), {{ name: 'bad', data: {{}} }}]);
-         await drained; await running.close();
+         for (let left = 1; left > 0; await sleep(20)) {{
+           const {{ completed, failed }} = await q.getJobCounts('completed', 'failed');
+           left = {jobs} + 1 - completed - failed;
+         }}
+         await running.close();
          await q.addBulk([...many({{}}), ...many({{ priority: 1 }}), ...many({{ priority: 9 }}), ...many({{ delay: 1 }}), ...many({{ delay: 20000 }})]);
          await sleep(20);"
     ))?;
@@ -116,16 +119,11 @@ fn an_idle_queue_costs_one_round_trip_of_reads() -> Result<()> {
     let expected = [
         ("client|list", 1),
         ("exec", 1),
-        ("exists", 3),
+        ("exists", 1),
         ("get", 1),
         ("hmget", 1),
-        ("lindex", 1),
-        ("llen", 3),
-        ("lrange", 1),
         ("multi", 1),
         ("time", 1),
-        ("zcard", 5),
-        ("zcount", 1),
     ];
     let expected: BTreeMap<_, _> = expected
         .into_iter()

@@ -26,7 +26,15 @@ const MOSTLY_IDLE: usize = 95;
 const SCRAPES_BEFORE_MEMORY: usize = 100;
 
 /// The flags that leave out what can be left out.
-const LEAST: [&str; 2] = ["--collect.workers=false", "--bullmq.horizon=30s"];
+const LEAST: [&str; 7] = [
+    "--collect.workers=false",
+    "--collect.ahead=false",
+    "--collect.ages=false",
+    "--collect.limits=false",
+    "--collect.schedulers=false",
+    "--collect.counters=false",
+    "--collect.groups=false",
+];
 
 /// The sizes that are measured besides the one that is asked for.
 const SMALLER: [usize; 2] = [100, 1_000];
@@ -445,7 +453,7 @@ pub(crate) const OURS: &str = "b. bullmq-exporter";
 /// Our exporter, asked for gzip.
 pub(crate) const OURS_GZIP: &str = "b. the same, gzip";
 /// Our exporter with what can be left out left out.
-pub(crate) const OURS_LEAST: &str = "b0. without workers, one horizon";
+pub(crate) const OURS_LEAST: &str = "b0. the counts alone";
 /// BullMQ in Node over one connection.
 pub(crate) const NODE: &str = "c. BullMQ, one connection";
 /// BullMQ in Node, a connection a queue.

@@ -21,12 +21,14 @@ use tracing::{info, warn};
 
 use crate::endpoint::{Endpoint, Login, Topology};
 use crate::follow::Follower;
-use crate::model::{Discovery, ErrorCause, QueueId, QueueReading, RedisFacts, Snapshot, Workers};
+use crate::model::{
+    Discovery, ErrorCause, Optional, QueueId, QueueReading, RedisFacts, Snapshot, Workers,
+};
 use crate::queue_filter::QueueFilter;
 use crate::redis::{
-    AskError, Connection, FirstSeen, Found, Link, LinkError, Millis, Nodes, Question, ReplyError,
-    Share, Shares, Use, discover, gone, namesake, read_batch, read_server, set_sentinel_user,
-    set_user,
+    AskError, Connection, Expected, FirstSeen, Found, Link, LinkError, Millis, Nodes, Question,
+    ReplyError, Share, Shares, Use, discover, gone, namesake, read_batch, read_server,
+    set_sentinel_user, set_user,
 };
 use crate::self_metrics::SelfMetrics;
 use crate::shard::Shard;
@@ -69,6 +71,8 @@ pub struct Settings {
     pub count_workers: bool,
     /// Whether the queues' events are followed.
     pub follow_events: bool,
+    /// What is read of a queue beside its counts.
+    pub optional: Optional,
     /// How far ahead demand is looked up, in rising order.
     pub horizons: Arc<[Duration]>,
     /// The pause between two searches for queues.
@@ -102,6 +106,7 @@ impl Settings {
                 workers: self.count_workers,
                 events: self.follow_events,
                 cluster: matches!(topology, Topology::Cluster(_)),
+                optional: self.optional,
             },
         );
         match topology {
@@ -128,6 +133,7 @@ pub struct Collector {
     /// The names of the queues that are expected to exist.
     named: HashSet<String>,
     current: Mutex<Option<Arc<Reading>>>,
+    expected: Expected,
     first_seen: FirstSeen,
     /// Told when discovery found other queues than before.
     changed: Notify,
@@ -338,6 +344,7 @@ impl Collector {
             named: settings.filter.named().into_iter().collect(),
             settings,
             current: Mutex::default(),
+            expected: Expected::default(),
             first_seen: FirstSeen::default(),
             self_metrics,
             said: Mutex::default(),
@@ -538,7 +545,9 @@ impl Collector {
         lock(&reading.progress).answering.insert(share.node);
         let question = Question {
             now,
+            optional: self.settings.optional,
             horizons: &self.settings.horizons,
+            expected: &self.expected,
             first_seen: &self.first_seen,
         };
         let (connection, question) = (&connection, &question);
@@ -771,6 +780,8 @@ impl Collector {
         });
         let before = std::mem::replace(&mut *lock(&self.known), Arc::clone(&known));
         if before.queues != known.queues {
+            self.expected.retain(&known.queues);
+            self.first_seen.retain(&known.queues);
             self.changed.notify_one();
         }
         Ok(())
@@ -986,12 +997,26 @@ impl Collector {
 
     /// What is denied stays denied: it is said and counted once, not in every scrape.
     fn say_denied(&self, problem: &ReplyError) {
-        if lock(&self.said).denied.insert(problem.to_string()) {
+        let said = problem.to_string();
+        let is_new = {
+            let denied = &mut lock(&self.said).denied;
+            let of_command = |other: &String| denied_command(other) == denied_command(&said);
+            let is_new = !denied.iter().any(of_command);
+            denied.insert(said);
+            is_new
+        };
+        if is_new {
             let redis = &self.settings.name;
             self.self_metrics.count_error(redis, problem.cause());
             warn!(%redis, error = %problem, "a command is denied; what depends on it is left out");
         }
     }
+}
+
+/// Of `GET id: why`, the command without what it was asked for, and why it is denied: what is denied for one key is denied for all.
+fn denied_command(said: &str) -> Option<(&str, &str)> {
+    let (command, why) = said.split_once(": ")?;
+    Some((command.split(' ').next()?, why))
 }
 
 /// What the status page is told beside the last snapshot.

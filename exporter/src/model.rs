@@ -190,6 +190,38 @@ impl Workers {
     }
 }
 
+/// What is read of a queue beside its counts and whether it is paused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a group of metrics that is on or off by itself"
+)]
+pub struct Optional {
+    /// How long its jobs have been ready or active, and whether a worker holds those that are.
+    pub ages: bool,
+    /// Whether workers are held back by a rate limit.
+    pub limits: bool,
+    /// Its schedulers.
+    pub schedulers: bool,
+    /// How many jobs have been added, and how many have finished, as its workers count.
+    pub counters: bool,
+    /// Its groups. Without them it has fewer ready jobs than there are, if there are any.
+    pub groups: bool,
+}
+
+impl Default for Optional {
+    /// All of it.
+    fn default() -> Self {
+        Self {
+            ages: true,
+            limits: true,
+            schedulers: true,
+            counters: true,
+            groups: true,
+        }
+    }
+}
+
 /// One queue as it was read in one scrape.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QueueSnapshot {

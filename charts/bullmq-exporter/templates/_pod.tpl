@@ -80,6 +80,11 @@ spec:
         {{- end }}
         - --collect.workers={{ .Values.collect.workers }}
         - --collect.events={{ .Values.collect.events }}
+        {{- range $name := list "ahead" "ages" "limits" "schedulers" "counters" "groups" }}
+        {{- if not (get $.Values.collect $name) }}
+        - --collect.{{ $name }}=false
+        {{- end }}
+        {{- end }}
         {{- if ne .Values.web.telemetryPath "/metrics" }}
         - --web.telemetry-path={{ .Values.web.telemetryPath }}
         {{- end }}

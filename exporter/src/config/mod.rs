@@ -3,6 +3,7 @@
 //! A flag wins over its environment variable, which wins over the default. Everything is checked here, before anything is
 //! started: past this module there is no wrong configuration.
 
+mod collected;
 mod file;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -20,15 +21,17 @@ use bullmq_vocabulary::{
 use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, CommandFactory as _, FromArgMatches as _, Parser};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser};
 use clap_complete::Shell;
 use tracing::{info, warn};
 
+use self::collected::Collected;
 use crate::build_info;
 use crate::collect;
 use crate::endpoint::Password;
 use crate::http::{CurrentWebConfig, OTHER_PAGES, Paths};
 use crate::logging::{Format, Level};
+use crate::model::Optional;
 use crate::queue_filter::{Glob, QueueFilter};
 use crate::shard::Shard;
 use crate::yaml_file;
@@ -123,13 +126,8 @@ struct Flags {
     )]
     discovery_interval: humantime::Duration,
 
-    /// Count connected workers, by one CLIENT LIST a scrape
-    #[arg(long = "collect.workers", value_name = "BOOL", env = "BULLMQ_EXPORTER_COLLECT_WORKERS", default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
-    collect_workers: bool,
-
-    /// Follow the queues' events, for the timings and counts of jobs; METRICS.md tells what it costs
-    #[arg(long = "collect.events", value_name = "BOOL", env = "BULLMQ_EXPORTER_COLLECT_EVENTS", default_value_t = false, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
-    collect_events: bool,
+    #[command(flatten)]
+    collected: Collected,
 
     /// How long a scrape may take at most; Prometheus' own scrape timeout, less half a second, is kept as well
     #[arg(
@@ -297,6 +295,7 @@ struct PerServer {
     shard: Shard,
     count_workers: bool,
     follow_events: bool,
+    optional: Optional,
     horizons: Arc<[Duration]>,
     discovery_interval: Duration,
 }
@@ -329,6 +328,7 @@ impl PerServer {
             shard: self.shard,
             count_workers: self.count_workers,
             follow_events: self.follow_events,
+            optional: self.optional,
             horizons: Arc::clone(&self.horizons),
             discovery_interval: self.discovery_interval,
         }
@@ -435,6 +435,10 @@ impl Flags {
             self.bullmq_horizon,
             from_environment(matches, "bullmq_horizon"),
         );
+        let mut horizons = parse_horizons(&horizons)?;
+        if !self.collected.collect_ahead {
+            horizons = Arc::new([]);
+        }
         let discovery_interval = *self.discovery_interval;
         if discovery_interval < SHORTEST_INTERVAL {
             return Err(format!(
@@ -461,9 +465,10 @@ impl Flags {
             include: globs("--bullmq.queue", &include)?,
             exclude: globs("--bullmq.exclude", &exclude)?,
             shard,
-            count_workers: self.collect_workers,
-            follow_events: self.collect_events,
-            horizons: parse_horizons(&horizons)?,
+            count_workers: self.collected.collect_workers,
+            follow_events: self.collected.collect_events,
+            optional: self.collected.optional(),
+            horizons,
             discovery_interval,
         };
         let (servers, file) = match (one, self.config_file) {

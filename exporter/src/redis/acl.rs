@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::endpoint::ReadFrom;
+use crate::model::Optional;
 
 /// What a user is called who has no name in the configuration.
 const USER: &str = "bullmq-exporter";
@@ -16,7 +17,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("exec", "counts that belong together"),
     ("llen", "counts"),
     ("zcard", "counts"),
-    ("zcount", "due jobs, overdue schedulers"),
+    ("zcount", "due jobs where they are many, overdue schedulers"),
     ("hmget", "pause, limits, version; times of jobs"),
     ("lrange", "the oldest waiting and active jobs"),
     ("lindex", "the oldest waiting job"),
@@ -24,7 +25,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("hget", "finished jobs, when a job was taken"),
     ("exists", "what a queue need not have, locks of jobs"),
     ("pttl", "rate limits"),
-    ("zrange", "the delayed job that is due first"),
+    ("zrange", "the delayed and prioritized jobs that come first"),
     ("zrangebyscore", "the oldest prioritized job"),
     ("scan", "looking for queues"),
     ("info", "what Redis says of itself"),
@@ -52,6 +53,8 @@ pub(crate) struct Use {
     pub(crate) events: bool,
     /// There are nodes to be found.
     pub(crate) cluster: bool,
+    /// What is read of a queue beside its counts.
+    pub(crate) optional: Optional,
 }
 
 /// The command that makes a user who can do what the exporter does, and nothing else.
@@ -65,6 +68,9 @@ pub(crate) fn set_user(name: Option<&str>, prefixes: &[Arc<str>], used: Use) -> 
         .filter(|command| used.workers || *command != "client|list")
         .filter(|command| used.cluster || *command != "cluster|slots")
         .filter(|command| used.events || !command.starts_with('x'))
+        .filter(|command| used.optional.ages || *command != "zrangebyscore")
+        .filter(|command| used.optional.limits || *command != "pttl")
+        .filter(|command| used.optional.ages || used.optional.counters || *command != "hget")
         .map(|command| format!("+{command}"));
     let rules: Vec<String> = keys.chain(commands).collect();
     command(name, &rules.join(" "))

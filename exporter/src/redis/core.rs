@@ -1,65 +1,309 @@
-//! The first round trip: what is asked of every queue, whatever its state.
+//! The first round trip: what is asked of every queue.
 //!
 //! A queue's counts are asked inside one MULTI, because a job that a worker takes between `LLEN wait` and `LLEN active` would otherwise
 //! be counted twice or not at all. Where the user may not run MULTI, Redis refuses MULTI and EXEC and answers the commands between
 //! them one by one: the same batch serves, and the counts may be off by the few jobs that move in between.
 //!
-//! What a queue need not have is asked after the transaction, and only whether it is there: what is there is asked for in the next
-//! round trip.
+//! What is asked is what the queue is expected to have, and one EXISTS of all else inside the same MULTI (`expected`). Where that is wrong, the
+//! queue is asked again for everything. Asked for everything, only what nothing can be told without stands inside the MULTI: a command
+//! that is denied there would cost all the others.
 
+use super::expected::Parts;
 use super::keys::{Keys, META_FIELDS, META_WITNESSES};
 use super::reply::{Reply, ReplyError, Source, number};
-use super::score::Millis;
+use super::score::{self, Millis};
 use super::wire::{Below, Commands};
-use crate::model::{ErrorCause, Flavor, JobCounts, QueueSnapshot};
+use crate::model::{ErrorCause, Flavor, JobCounts, Optional, QueueSnapshot};
 
 /// How many elements of the end from which workers take are looked at for the oldest job. Jobs added last-in-first-out, and jobs
 /// that were taken back from a dead worker, stand at that end in front of older ones.
 const TAIL: i64 = 8;
 
-/// The commands between MULTI and EXEC, in the order in which they are sent.
-const TRANSACTION: [&str; 14] = [
-    "LLEN wait",
-    "LLEN paused",
-    "LLEN active",
-    "ZCARD prioritized",
-    "ZCARD delayed",
-    "ZCOUNT delayed",
-    "ZCARD waiting-children",
-    "ZCARD completed",
-    "ZCARD failed",
-    "HMGET meta",
-    "LRANGE wait",
-    "LINDEX wait",
-    "LINDEX paused",
-    "LINDEX paused",
-];
+/// How many of the delayed jobs that are due first are looked at. Few queues have more that are due or fall due within the horizons; those are
+/// counted by Redis.
+const FIRST_DELAYED: usize = 8;
 
-/// How many replies there are beside those of the transaction: MULTI, EXEC, and what is asked after it.
-const BESIDE_THE_TRANSACTION: usize = 6;
-
-/// How much a queue is asked.
+/// How a queue is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// What suffices for most: all but the ends of the `paused` list.
-    Usual,
-    /// Everything. A `paused` list may hold markers, which can only be told from its jobs in the moment in which it is counted, and few queues
-    /// have one: so those are asked everything again.
-    WithPausedEnds,
+pub(super) struct Form {
+    /// What it is asked for in detail.
+    expected: Parts,
+    /// What it must be proved not to have.
+    unexpected: Parts,
+    /// Whether it is to be known how old its jobs are.
+    ages: bool,
+    /// Whether it is to be known how many jobs have been added.
+    counters: bool,
+    /// Whether it is asked how many those are, which tells as well that the queue exists.
+    asks_added: bool,
 }
 
+/// What is witnessed by no key of its own, or by one that is always asked.
+const WITHOUT_KEY: Parts = Parts::MANY_DUE.union(Parts::META);
+
 impl Form {
-    const fn commands_in_transaction(self) -> usize {
-        match self {
-            Self::Usual => TRANSACTION.len() - 2,
-            Self::WithPausedEnds => TRANSACTION.len(),
+    /// For a queue of which so much is wanted, and which is expected to have these parts.
+    pub(super) fn of(optional: Optional, expected: Parts) -> Self {
+        let unwanted = [
+            (Parts::LIMITER, optional.limits),
+            (Parts::SCHEDULERS, optional.schedulers),
+            (Parts::FINISHED, optional.counters),
+            (Parts::GROUPS, optional.groups),
+        ];
+        let wanted = unwanted
+            .into_iter()
+            .filter(|(_, wanted)| !wanted)
+            .fold(Parts::all(), |wanted, (part, _)| wanted - part);
+        Self {
+            expected: expected & wanted,
+            unexpected: wanted - expected,
+            ages: optional.ages,
+            counters: optional.counters,
+            asks_added: optional.counters || !expected.contains(Parts::META),
         }
     }
 
-    /// How many replies one queue has.
-    pub(super) const fn replies(self) -> usize {
-        self.commands_in_transaction() + BESIDE_THE_TRANSACTION
+    /// For everything that is wanted.
+    pub(super) fn whole(optional: Optional) -> Self {
+        Self {
+            asks_added: true,
+            ..Self::of(optional, Parts::all())
+        }
     }
+
+    /// Whether the queue is asked in detail for this.
+    pub(super) const fn expects(self, part: Parts) -> bool {
+        self.expected.contains(part)
+    }
+
+    /// Whether it is proved that the queue does not have this, if nothing is wrong.
+    pub(super) const fn excludes(self, part: Parts) -> bool {
+        self.unexpected.contains(part)
+    }
+
+    /// Whether it is to be known how old its jobs are.
+    pub(super) const fn with_ages(self) -> bool {
+        self.ages
+    }
+
+    /// Whether nothing is expected to be missing.
+    const fn is_whole(self) -> bool {
+        self.unexpected.is_empty() && self.asks_added
+    }
+
+    fn has(self, read: Read) -> bool {
+        match read {
+            Read::Unexpected => !(self.unexpected - WITHOUT_KEY).is_empty(),
+            Read::WaitingLength | Read::WaitingEnd | Read::WaitingStart => {
+                self.expects(Parts::WAITING)
+            }
+            Read::PausedLength | Read::PausedEnd | Read::PausedStart => self.expects(Parts::PAUSED),
+            Read::Active => self.expects(Parts::ACTIVE),
+            Read::Prioritized => self.expects(Parts::PRIORITIZED),
+            Read::Delayed => self.expects(Parts::DELAYED),
+            Read::Due => self.expects(Parts::DELAYED | Parts::MANY_DUE),
+            Read::FirstDelayed => self.expects(Parts::DELAYED) && !self.expects(Parts::MANY_DUE),
+            Read::WaitingChildren => self.expects(Parts::WAITING_CHILDREN),
+            Read::Completed => self.expects(Parts::COMPLETED),
+            Read::Failed => self.expects(Parts::FAILED),
+            Read::Meta => true,
+        }
+    }
+
+    fn reads(self) -> impl Iterator<Item = Read> {
+        Read::ALL.into_iter().filter(move |read| self.has(*read))
+    }
+
+    /// How many replies a queue has.
+    pub(super) fn replies(self) -> usize {
+        self.reads().count() + MULTI_AND_EXEC + usize::from(self.asks_added)
+    }
+}
+
+/// How many replies the transaction itself has.
+const MULTI_AND_EXEC: usize = 2;
+
+/// A command between MULTI and EXEC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    /// How many keys there are that are not expected.
+    Unexpected,
+    WaitingLength,
+    /// The jobs that are taken next.
+    WaitingEnd,
+    /// The job that is taken last. It or the next may be a marker instead.
+    WaitingStart,
+    PausedLength,
+    PausedEnd,
+    PausedStart,
+    Active,
+    Prioritized,
+    Delayed,
+    /// How many delayed jobs are due.
+    Due,
+    /// Instead of it, if few are expected to be: those that are due first.
+    FirstDelayed,
+    WaitingChildren,
+    Completed,
+    Failed,
+    Meta,
+}
+
+impl Read {
+    /// All of them, in the order in which they are sent.
+    const ALL: [Self; 16] = [
+        Self::Unexpected,
+        Self::WaitingLength,
+        Self::WaitingEnd,
+        Self::WaitingStart,
+        Self::PausedLength,
+        Self::PausedEnd,
+        Self::PausedStart,
+        Self::Active,
+        Self::Prioritized,
+        Self::Delayed,
+        Self::Due,
+        Self::FirstDelayed,
+        Self::WaitingChildren,
+        Self::Completed,
+        Self::Failed,
+        Self::Meta,
+    ];
+
+    /// The name of the command, for the log.
+    const fn command(self) -> &'static str {
+        match self {
+            Self::Unexpected => "EXISTS",
+            Self::WaitingLength => "LLEN wait",
+            Self::WaitingEnd => "LRANGE wait",
+            Self::WaitingStart => "LINDEX wait",
+            Self::PausedLength => "LLEN paused",
+            Self::PausedEnd | Self::PausedStart => "LINDEX paused",
+            Self::Active => "LLEN active",
+            Self::Prioritized => "ZCARD prioritized",
+            Self::Delayed => "ZCARD delayed",
+            Self::Due => "ZCOUNT delayed",
+            Self::FirstDelayed => "ZRANGE delayed",
+            Self::WaitingChildren => "ZCARD waiting-children",
+            Self::Completed => "ZCARD completed",
+            Self::Failed => "ZCARD failed",
+            Self::Meta => "HMGET meta",
+        }
+    }
+
+    fn send(self, commands: &mut Commands, keys: &Keys, form: Form, now: Millis) {
+        match self {
+            Self::Unexpected => {
+                commands.cmd("EXISTS");
+                give_keys(commands, keys, form.unexpected);
+            }
+            Self::WaitingLength => {
+                commands.cmd("LLEN").arg(keys.waiting());
+            }
+            Self::WaitingEnd => {
+                let tail = if form.ages { TAIL } else { 1 };
+                commands
+                    .cmd("LRANGE")
+                    .arg(keys.waiting())
+                    .arg(-tail)
+                    .arg(-1_i64);
+            }
+            Self::WaitingStart => {
+                commands.cmd("LINDEX").arg(keys.waiting()).arg(0_i64);
+            }
+            Self::PausedLength => {
+                commands.cmd("LLEN").arg(keys.paused());
+            }
+            Self::PausedEnd => {
+                commands.cmd("LINDEX").arg(keys.paused()).arg(-1_i64);
+            }
+            Self::PausedStart => {
+                commands.cmd("LINDEX").arg(keys.paused()).arg(0_i64);
+            }
+            Self::Active => {
+                commands.cmd("LLEN").arg(keys.active());
+            }
+            Self::Prioritized => {
+                commands.cmd("ZCARD").arg(keys.prioritized());
+            }
+            Self::Delayed => {
+                commands.cmd("ZCARD").arg(keys.delayed());
+            }
+            Self::Due => {
+                commands
+                    .cmd("ZCOUNT")
+                    .arg(keys.delayed())
+                    .arg("-inf")
+                    .arg(Below(now.first_score_not_due()));
+            }
+            Self::FirstDelayed => ask_first_delayed(commands, keys, FIRST_DELAYED),
+            Self::WaitingChildren => {
+                commands.cmd("ZCARD").arg(keys.waiting_children());
+            }
+            Self::Completed => {
+                commands.cmd("ZCARD").arg(keys.completed());
+            }
+            Self::Failed => {
+                commands.cmd("ZCARD").arg(keys.failed());
+            }
+            Self::Meta => {
+                commands.cmd("HMGET").arg(keys.meta()).arg(META_FIELDS);
+            }
+        }
+    }
+}
+
+/// Asks for so many of the delayed jobs that are due first, with their scores.
+pub(super) fn ask_first_delayed(commands: &mut Commands, keys: &Keys, count: usize) {
+    commands
+        .cmd("ZRANGE")
+        .arg(keys.delayed())
+        .arg(0_u64)
+        .arg(count.saturating_sub(1) as u64)
+        .arg("WITHSCORES");
+}
+
+/// Gives the last command the keys that witness these parts.
+fn give_keys(commands: &mut Commands, keys: &Keys, parts: Parts) {
+    let of_one_key = [
+        (Parts::WAITING, keys.waiting()),
+        (Parts::PAUSED, keys.paused()),
+        (Parts::ACTIVE, keys.active()),
+        (Parts::PRIORITIZED, keys.prioritized()),
+        (Parts::DELAYED, keys.delayed()),
+        (Parts::WAITING_CHILDREN, keys.waiting_children()),
+        (Parts::COMPLETED, keys.completed()),
+        (Parts::FAILED, keys.failed()),
+        (Parts::LIMITER, keys.limiter()),
+        (Parts::SCHEDULERS, keys.schedulers()),
+    ];
+    for (part, key) in of_one_key {
+        if parts.contains(part) {
+            commands.arg(key);
+        }
+    }
+    if parts.contains(Parts::FINISHED) {
+        commands.arg(keys.metrics_completed());
+        commands.arg(keys.metrics_failed());
+    }
+    if parts.contains(Parts::GROUPS) {
+        commands.arg(keys.groups().map(|(_, key)| key));
+    }
+}
+
+/// What the first round trip tells of a queue.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most queues are read, and each is taken apart at once"
+)]
+pub(super) enum First {
+    /// It does not exist.
+    Gone,
+    /// It has something that was not expected, or may not be asked in this way: it has to be asked for everything.
+    Otherwise,
+    /// It was read.
+    Read(Core),
 }
 
 /// What the first round trip tells of a queue that exists.
@@ -67,97 +311,116 @@ impl Form {
 pub(super) struct Core {
     /// What is known so far.
     pub(super) snapshot: QueueSnapshot,
+    /// What it was found to have, as far as that was asked.
+    pub(super) found: Parts,
     /// The ids at both ends of the waiting jobs, without markers. The last of them is the one that is taken next.
     pub(super) ends: Vec<Vec<u8>>,
     /// Whether nothing speaks against the one that is taken next being the one that has waited for longest.
     pub(super) in_order: bool,
-    /// Whether the `paused` list holds something, and was not looked at.
-    pub(super) has_unseen_paused: bool,
-    /// Whether there is a rate limit's window or a schedule; nothing if that is denied.
-    pub(super) has_limits: Option<bool>,
-    /// Whether there is a counter of finished jobs; nothing if that is denied.
-    pub(super) has_metrics: Option<bool>,
-    /// Whether there are groups; nothing if that is denied.
-    pub(super) has_groups: Option<bool>,
+    /// The delayed jobs that are due first, if those were asked for.
+    pub(super) first_delayed: Option<FirstDelayed>,
     /// The most jobs in the window of the global rate limit, if the queue has one.
     pub(super) rate_limit: Option<u64>,
+}
+
+/// The delayed jobs that are due first.
+#[derive(Debug)]
+pub(super) struct FirstDelayed {
+    /// When they are due, in rising order.
+    due: Vec<Millis>,
+}
+
+impl FirstDelayed {
+    /// Whether there are no others.
+    const fn are_all(&self) -> bool {
+        self.due.len() < FIRST_DELAYED
+    }
+
+    /// How many delayed jobs are due up to this moment, those included that are due; nothing if it may be more than these.
+    pub(super) fn due_by(&self, moment: Millis) -> Option<u64> {
+        let count = self.due.iter().filter(|due| **due <= moment).count();
+        (count < self.due.len() || self.are_all()).then_some(count as u64)
+    }
+
+    /// When the first is due.
+    pub(super) fn first(&self) -> Option<Millis> {
+        self.due.first().copied()
+    }
 }
 
 /// Asks one queue.
 pub(super) fn ask(commands: &mut Commands, keys: &Keys, form: Form, now: Millis) {
     commands.cmd("MULTI");
-    commands.cmd("LLEN").arg(keys.waiting());
-    commands.cmd("LLEN").arg(keys.paused());
-    commands.cmd("LLEN").arg(keys.active());
-    commands.cmd("ZCARD").arg(keys.prioritized());
-    commands.cmd("ZCARD").arg(keys.delayed());
-    commands
-        .cmd("ZCOUNT")
-        .arg(keys.delayed())
-        .arg("-inf")
-        .arg(Below(now.first_score_not_due()));
-    commands.cmd("ZCARD").arg(keys.waiting_children());
-    commands.cmd("ZCARD").arg(keys.completed());
-    commands.cmd("ZCARD").arg(keys.failed());
-    commands.cmd("HMGET").arg(keys.meta()).arg(META_FIELDS);
-    commands
-        .cmd("LRANGE")
-        .arg(keys.waiting())
-        .arg(-TAIL)
-        .arg(-1_i64);
-    commands.cmd("LINDEX").arg(keys.waiting()).arg(0_i64);
-    if form == Form::WithPausedEnds {
-        commands.cmd("LINDEX").arg(keys.paused()).arg(0_i64);
-        commands.cmd("LINDEX").arg(keys.paused()).arg(-1_i64);
+    for read in form.reads() {
+        read.send(commands, keys, form, now);
     }
     commands.cmd("EXEC");
-    commands.cmd("GET").arg(keys.added());
-    commands.cmd("EXISTS").arg(keys.limits());
-    commands.cmd("EXISTS").arg(keys.metrics());
-    commands
-        .cmd("EXISTS")
-        .arg(keys.groups().map(|(_, key)| key));
+    if form.asks_added {
+        commands.cmd("GET").arg(keys.added());
+    }
 }
 
-/// Reads the replies to [`ask`]: nothing if the queue does not exist. What is denied without harm to the rest goes to `problems`.
+/// Reads the replies to [`ask`]. What is denied without harm to the rest goes to `problems`.
 ///
 /// # Errors
 /// When a read is refused without which nothing of the queue is known.
 pub(super) fn read(
     replies: &[Source<'_>],
     form: Form,
+    now: Millis,
     problems: &mut Vec<ReplyError>,
-) -> Result<Option<Core>, ReplyError> {
-    let transaction = transaction_replies(replies, form, problems)?;
-    let reply = |index: usize| {
-        Reply::of(
-            TRANSACTION.get(index).copied().unwrap_or_default(),
-            at(&transaction, index),
-        )
-    };
-    let after = |command: &'static str, index: usize| {
-        Reply::of(
-            command,
-            at(replies, form.commands_in_transaction() + 2 + index),
-        )
-    };
-    let waiting_length = reply(0).count()?;
-    let paused_length = reply(1).count()?;
+) -> Result<First, ReplyError> {
+    match read_as_expected(replies, form, now, problems) {
+        Err(problem) if !form.is_whole() && problem.cause() == ErrorCause::Denied => {
+            Ok(First::Otherwise)
+        }
+        first => first,
+    }
+}
+
+/// The same, whether or not the form is to blame for an error.
+fn read_as_expected(
+    replies: &[Source<'_>],
+    form: Form,
+    now: Millis,
+    problems: &mut Vec<ReplyError>,
+) -> Result<First, ReplyError> {
+    let transaction = Transaction::read(replies, form, problems)?;
+    if form.has(Read::Unexpected) && transaction.reply(Read::Unexpected).count()? > 0 {
+        return Ok(First::Otherwise);
+    }
+    let count = |read| transaction.count(read);
+    let (waiting_length, paused_length) = (count(Read::WaitingLength)?, count(Read::PausedLength)?);
     let mut snapshot = QueueSnapshot {
         counts: JobCounts {
             waiting: waiting_length,
             paused: paused_length,
-            active: reply(2).count()?,
-            prioritized: reply(3).count()?,
-            delayed: reply(4).count()?,
-            waiting_children: reply(6).count()?,
-            completed: reply(7).count()?,
-            failed: reply(8).count()?,
+            active: count(Read::Active)?,
+            prioritized: count(Read::Prioritized)?,
+            delayed: count(Read::Delayed)?,
+            waiting_children: count(Read::WaitingChildren)?,
+            completed: count(Read::Completed)?,
+            failed: count(Read::Failed)?,
         },
-        delayed_due: reply(5).count()?,
+        delayed_due: count(Read::Due)?,
         ..QueueSnapshot::default()
     };
-    let meta = reply(9).texts()?;
+    let mut first_delayed = None;
+    if form.has(Read::FirstDelayed) {
+        let members = transaction.reply(Read::FirstDelayed).scored_members()?;
+        let due_at = members.into_iter().map(|(_, score)| score::due_at(score));
+        let first = FirstDelayed {
+            due: due_at.collect(),
+        };
+        let Some(due) = first.due_by(now) else {
+            return Ok(First::Otherwise);
+        };
+        snapshot.delayed_due = due;
+        first_delayed = Some(first);
+    }
+    let mut found = found(&snapshot);
+
+    let meta = transaction.reply(Read::Meta).texts()?;
     let field = |index: usize| meta.get(index).copied().flatten();
     let witnessed = meta.iter().take(META_WITNESSES).any(Option::is_some);
     snapshot.flavor = if witnessed {
@@ -170,17 +433,20 @@ pub(super) fn read(
     snapshot.paused = witnessed && field(3).is_some();
     snapshot.concurrency_limit = field(4).and_then(number);
 
-    let mut ends = reply(10).texts()?;
-    if waiting_length > u64::try_from(ends.len()).unwrap_or(u64::MAX) {
-        ends.insert(0, reply(11).text()?);
+    let mut ends = Vec::new();
+    if form.has(Read::WaitingEnd) {
+        ends = transaction.reply(Read::WaitingEnd).texts()?;
+        if waiting_length > u64::try_from(ends.len()).unwrap_or(u64::MAX) {
+            ends.insert(0, transaction.reply(Read::WaitingStart).text()?);
+        }
     }
     let (markers, ends): (Vec<&[u8]>, Vec<&[u8]>) =
         ends.into_iter().flatten().partition(|id| is_marker(id));
     snapshot.counts.waiting = waiting_length.saturating_sub(markers.len() as u64);
-    if form == Form::WithPausedEnds {
-        let mut paused_ends = vec![reply(12).text()?];
+    if form.has(Read::PausedEnd) {
+        let mut paused_ends = vec![transaction.reply(Read::PausedEnd).text()?];
         if paused_length > 1 {
-            paused_ends.push(reply(13).text()?);
+            paused_ends.push(transaction.reply(Read::PausedStart).text()?);
         }
         let paused_markers = paused_ends
             .into_iter()
@@ -190,58 +456,118 @@ pub(super) fn read(
         snapshot.counts.paused = paused_length.saturating_sub(paused_markers as u64);
     }
 
-    let added = unless_denied(after("GET id", 0).text(), problems)?;
-    // A queue to which nothing has been added has no counter yet: known to be nothing.
-    snapshot.added = added.and_then(|text| text.map_or(Some(0), number));
-    let has_limits = unless_denied(after("EXISTS limiter repeat", 1).count(), problems)?;
-    let has_metrics = unless_denied(after("EXISTS metrics", 2).count(), problems)?;
-    let has_groups = unless_denied(after("EXISTS groups", 3).count(), problems)?;
-    if added.flatten().is_none() && meta.iter().all(Option::is_none) {
-        return Ok(None);
+    let has_meta = meta.iter().any(Option::is_some);
+    found.set(Parts::META, has_meta);
+    if form.asks_added {
+        let added = Reply::of("GET id", at(replies, form.replies() - 1)).text();
+        let added = unless_denied(added, problems)?;
+        if form.counters {
+            // A queue to which nothing has been added has no counter yet: known to be nothing.
+            snapshot.added = added.and_then(|text| text.map_or(Some(0), number));
+        }
+        if added.flatten().is_none() && !has_meta {
+            return Ok(First::Gone);
+        }
+    } else if !has_meta {
+        return Ok(First::Otherwise);
     }
     // Bull keeps its list in the order of priority.
     let in_order = snapshot.flavor == Flavor::BullMq && are_in_order(&ends);
-    Ok(Some(Core {
+    let ends = if form.ages { ends } else { Vec::new() };
+    Ok(First::Read(Core {
         snapshot,
+        found,
         in_order,
         ends: ends.into_iter().map(<[u8]>::to_vec).collect(),
-        has_unseen_paused: form == Form::Usual && paused_length > 0,
-        has_limits: has_limits.map(|keys| keys > 0),
-        has_metrics: has_metrics.map(|keys| keys > 0),
-        has_groups: has_groups.map(|keys| keys > 0),
+        first_delayed,
         rate_limit: field(5).and_then(number),
     }))
 }
 
-/// The replies inside the transaction, whether it was allowed or not.
-fn transaction_replies<'a>(
-    replies: &[Source<'a>],
+/// What the queue was found to have in its lists and sets, markers among it.
+fn found(snapshot: &QueueSnapshot) -> Parts {
+    let counts = &snapshot.counts;
+    let parts = [
+        (Parts::WAITING, counts.waiting),
+        (Parts::PAUSED, counts.paused),
+        (Parts::ACTIVE, counts.active),
+        (Parts::PRIORITIZED, counts.prioritized),
+        (Parts::DELAYED, counts.delayed),
+        // Fewer are seen among the first.
+        (
+            Parts::MANY_DUE,
+            snapshot
+                .delayed_due
+                .saturating_sub(FIRST_DELAYED as u64 - 1),
+        ),
+        (Parts::WAITING_CHILDREN, counts.waiting_children),
+        (Parts::COMPLETED, counts.completed),
+        (Parts::FAILED, counts.failed),
+    ];
+    let found = parts.into_iter().filter(|(_, count)| *count > 0);
+    found.map(|(part, _)| part).collect()
+}
+
+/// The replies inside the transaction, by what was read.
+struct Transaction<'a> {
     form: Form,
-    problems: &mut Vec<ReplyError>,
-) -> Result<[Source<'a>; TRANSACTION.len()], ReplyError> {
-    let asked = form.commands_in_transaction();
-    let queued = std::array::from_fn(|index| {
-        if index < asked {
-            at(replies, index + 1)
-        } else {
-            Source::Missing
+    /// In the order of [`Read::ALL`]; what was not asked is missing.
+    replies: [Source<'a>; Read::ALL.len()],
+}
+
+impl<'a> Transaction<'a> {
+    /// Takes them from what came, whether the transaction was allowed or not.
+    ///
+    /// # Errors
+    /// When a command of the transaction was refused.
+    fn read(
+        replies: &[Source<'a>],
+        form: Form,
+        problems: &mut Vec<ReplyError>,
+    ) -> Result<Self, ReplyError> {
+        let queued = replies.iter().skip(1).copied();
+        if let Err(problem) = Reply::of("MULTI", at(replies, 0)).accepted() {
+            problems.push(problem);
+            return Ok(Self::of(form, queued));
         }
-    });
-    if let Err(problem) = Reply::of("MULTI", at(replies, 0)).accepted() {
-        problems.push(problem);
-        return Ok(queued);
+        let exec = at(replies, form.reads().count() + 1);
+        match Reply::of("EXEC", exec).items() {
+            Ok(items) => Ok(Self::of(form, items)),
+            Err(odd @ ReplyError::Unexpected { .. }) => Err(odd),
+            Err(aborted) => {
+                // EXEC only says that a command before it was refused; that command says why.
+                let refused = form.reads().zip(queued);
+                let mut reasons = refused
+                    .filter_map(|(read, reply)| Reply::of(read.command(), reply).accepted().err());
+                Err(reasons.next().unwrap_or(aborted))
+            }
+        }
     }
-    match Reply::of("EXEC", at(replies, asked + 1)).items() {
-        Ok(mut items) => Ok(std::array::from_fn(|_| {
-            items.next().unwrap_or(Source::Missing)
-        })),
-        Err(odd @ ReplyError::Unexpected { .. }) => Err(odd),
-        Err(aborted) => {
-            // EXEC only says that a command before it was refused; that command says why.
-            let refused = TRANSACTION.iter().zip(queued).take(asked);
-            let mut reasons =
-                refused.filter_map(|(command, reply)| Reply::of(command, reply).accepted().err());
-            Err(reasons.next().unwrap_or(aborted))
+
+    fn of(form: Form, mut replies: impl Iterator<Item = Source<'a>>) -> Self {
+        let replies = Read::ALL.map(|read| {
+            if form.has(read) {
+                replies.next().unwrap_or(Source::Missing)
+            } else {
+                Source::Missing
+            }
+        });
+        Self { form, replies }
+    }
+
+    fn reply(&self, read: Read) -> Reply<'a> {
+        Reply::of(read.command(), at(&self.replies, read as usize))
+    }
+
+    /// How many there are: none of what was proved to be missing.
+    ///
+    /// # Errors
+    /// When the reply is no count.
+    fn count(&self, read: Read) -> Result<u64, ReplyError> {
+        if self.form.has(read) {
+            self.reply(read).count()
+        } else {
+            Ok(0)
         }
     }
 }
@@ -327,16 +653,15 @@ mod tests {
             Value::Okay,
             Value::Array(vec![]),
             Value::BulkString(vec![0xff]),
-            Value::Array(vec![Value::Nil; TRANSACTION.len()]),
+            Value::Array(vec![Value::Nil; Read::ALL.len()]),
         ];
         for shape in shapes {
-            for form in [Form::Usual, Form::WithPausedEnds] {
+            for expected in [Parts::all(), Parts::DELAYED, Parts::empty()] {
+                let form = Form::of(Optional::default(), expected);
                 for length in 0..=form.replies() + 1 {
                     let replies = vec![Source::Value(&shape); length];
-                    assert!(
-                        read(&replies, form, &mut Vec::new()).is_err(),
-                        "{length} x {shape:?}"
-                    );
+                    let read = read(&replies, form, Millis(0), &mut Vec::new());
+                    assert!(read.is_err(), "{length} x {shape:?} as {read:?}");
                 }
             }
         }

@@ -43,6 +43,12 @@ impl FirstSeen {
         queues.insert(queue.clone(), seen);
         Some(now.before(seen_at.duration_since(earliest?)))
     }
+
+    /// Forgets every queue but these, which are in order.
+    pub(crate) fn retain(&self, queues: &[QueueId]) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|queue, _| queues.binary_search(queue).is_ok());
+    }
 }
 
 #[cfg(test)]

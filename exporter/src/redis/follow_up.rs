@@ -1,25 +1,27 @@
-//! The later round trips: what is asked only of the queues that have something to be asked about.
+//! What is asked only of the queues that have something to be asked about.
 //!
 //! Each question is one command. Its answer is taken into what is known of its queue, and may lead to further questions, which are
-//! asked in the next round trip: the level of priority after this one, or who holds the job that has run for longest.
+//! asked in the next round trip: the level of priority after this one, or who holds the job that has run for longest. What can be asked
+//! without an answer to something else goes with the first round trip already, if the queue is expected to have it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::core::{Core, Form, is_marker};
+use super::beside_jobs::{BesideJobs, FoundBesideJobs};
+use super::core::{self, Core, First, FirstDelayed, Form, is_marker};
+use super::expected::Parts;
 use super::job_time::{self, JobTimes};
 use super::keys::Keys;
 use super::reply::{Reply, ReplyError, Source, number};
 use super::score::{self, Millis};
 use super::wire::{Below, Commands};
-use crate::model::{ErrorCause, Flavor, GroupStatus, QueueReading, RateLimit, Schedulers};
+use crate::model::{ErrorCause, Flavor, QueueReading};
 
 /// How many levels of priority are looked at for the oldest job, the most urgent first.
 const PRIORITY_LEVELS: usize = 16;
 
-/// What `queue.rateLimit` writes in the place of a count: the largest whole number of JavaScript.
-/// Source: <https://github.com/taskforcesh/bullmq/blob/v6.7.0/src/classes/queue.ts>.
-const LIMITED_BY_HAND: u64 = (1 << 53) - 1;
+/// How many of the prioritized jobs that are taken next are looked at together: enough for all levels of most queues.
+const FIRST_PRIORITIZED: usize = 8;
 
 /// A question about the queue with this index in its batch.
 #[derive(Debug)]
@@ -47,6 +49,8 @@ enum About {
     Job { id: Vec<u8> },
     /// How many of these jobs are the parents of a flow whose children have finished.
     Parents { ids: Vec<Vec<u8>> },
+    /// The prioritized jobs that are taken next.
+    FirstPrioritized,
     /// The first job of the first priority whose scores are not below this one.
     Priority { from: u64, level: usize },
     /// The jobs that were taken first.
@@ -57,20 +61,8 @@ enum About {
     Lock { id: Vec<u8> },
     /// Whether this job is still the one that was taken first.
     StillActive { id: Vec<u8> },
-    /// How many jobs were taken in the window of the rate limit.
-    LimiterCount,
-    /// How long that window lasts.
-    LimiterWindow,
-    /// How many schedules there are.
-    Schedulers,
-    /// How many of them are past their next run.
-    SchedulersOverdue,
-    /// How many jobs have finished well, as the workers count.
-    Completed,
-    /// How many have finished badly.
-    Failed,
-    /// How many groups are in this status.
-    Groups { status: GroupStatus },
+    /// What the queue has beside its jobs.
+    BesideJobs(BesideJobs),
 }
 
 impl About {
@@ -82,17 +74,12 @@ impl About {
             Self::FirstDue => "ZRANGE delayed",
             Self::Next { .. } | Self::Job { .. } => "HMGET job",
             Self::NextIsParent { .. } | Self::Parents { .. } => "EXISTS job:processed",
+            Self::FirstPrioritized => "ZRANGE prioritized",
             Self::Priority { .. } => "ZRANGEBYSCORE prioritized",
             Self::LongestActive | Self::StillActive { .. } => "LRANGE active",
             Self::TakenAt { .. } => "HGET job processedOn",
             Self::Lock { .. } => "EXISTS job:lock",
-            Self::LimiterCount => "GET limiter",
-            Self::LimiterWindow => "PTTL limiter",
-            Self::Schedulers => "ZCARD repeat",
-            Self::SchedulersOverdue => "ZCOUNT repeat",
-            Self::Completed => "HGET metrics:completed",
-            Self::Failed => "HGET metrics:failed",
-            Self::Groups { .. } => "ZCARD groups",
+            Self::BesideJobs(about) => about.command(),
         }
     }
 
@@ -105,6 +92,7 @@ impl About {
                 | Self::NextIsParent { .. }
                 | Self::Job { .. }
                 | Self::Parents { .. }
+                | Self::FirstPrioritized
                 | Self::Priority { .. }
         )
     }
@@ -132,14 +120,7 @@ impl Ask {
                     .arg(now.first_score_not_due())
                     .arg(Below(end));
             }
-            About::FirstDue => {
-                commands
-                    .cmd("ZRANGE")
-                    .arg(keys.delayed())
-                    .arg(0_i64)
-                    .arg(0_i64)
-                    .arg("WITHSCORES");
-            }
+            About::FirstDue => core::ask_first_delayed(commands, keys, 1),
             About::Next { id } | About::Job { id } => job_time::ask(commands, keys, id),
             About::NextIsParent { id } => {
                 commands.cmd("EXISTS").arg(keys.job_processed(id));
@@ -149,6 +130,14 @@ impl Ask {
                 for id in ids {
                     commands.arg(keys.job_processed(id));
                 }
+            }
+            About::FirstPrioritized => {
+                commands
+                    .cmd("ZRANGE")
+                    .arg(keys.prioritized())
+                    .arg(0_u64)
+                    .arg(FIRST_PRIORITIZED as u64 - 1)
+                    .arg("WITHSCORES");
             }
             About::Priority { from, .. } => {
                 commands
@@ -174,36 +163,7 @@ impl Ask {
             About::Lock { id } => {
                 commands.cmd("EXISTS").arg(keys.job_lock(id));
             }
-            About::LimiterCount => {
-                commands.cmd("GET").arg(keys.limiter());
-            }
-            About::LimiterWindow => {
-                commands.cmd("PTTL").arg(keys.limiter());
-            }
-            About::Schedulers => {
-                commands.cmd("ZCARD").arg(keys.schedulers());
-            }
-            About::SchedulersOverdue => {
-                commands
-                    .cmd("ZCOUNT")
-                    .arg(keys.schedulers())
-                    .arg("-inf")
-                    .arg(Below(now.0));
-            }
-            About::Completed => {
-                commands
-                    .cmd("HGET")
-                    .arg(keys.metrics_completed())
-                    .arg("count");
-            }
-            About::Failed => {
-                commands.cmd("HGET").arg(keys.metrics_failed()).arg("count");
-            }
-            About::Groups { status } => {
-                for (_, key) in keys.groups().into_iter().filter(|(of, _)| of == status) {
-                    commands.cmd("ZCARD").arg(key);
-                }
-            }
+            About::BesideJobs(about) => about.send(commands, keys, now),
         }
     }
 }
@@ -217,9 +177,25 @@ struct Candidate {
     is_parent: bool,
 }
 
+/// What goes with the first round trip: what can be asked of the parts that the queue is expected to have.
+pub(super) fn asks_of_parts(queue: usize, form: Form) -> impl Iterator<Item = Ask> {
+    let aged = [
+        (Parts::MANY_DUE, About::FirstDue),
+        (Parts::PRIORITIZED, About::FirstPrioritized),
+        (Parts::ACTIVE, About::LongestActive),
+    ];
+    aged.into_iter()
+        .filter(move |(part, _)| form.with_ages() && form.expects(*part))
+        .map(|(_, about)| about)
+        .chain(BesideJobs::of(form).map(About::BesideJobs))
+        .map(move |about| Ask { queue, about })
+}
+
 /// A queue between its first round trip and its last.
 #[derive(Debug)]
 pub(super) struct Pending {
+    /// How it was asked.
+    form: Form,
     /// Nothing if the queue does not exist or could not be read.
     core: Option<Core>,
     /// Since when the delayed job that was due first has been due.
@@ -231,53 +207,52 @@ pub(super) struct Pending {
     taken_at: Option<Millis>,
     lock_gone: Option<bool>,
     still_active: bool,
-    limiter_count: Option<u64>,
-    limiter_window: Option<Duration>,
-    schedulers: Option<u64>,
-    schedulers_overdue: Option<u64>,
+    beside_jobs: FoundBesideJobs,
     problems: Vec<ReplyError>,
 }
 
 impl Pending {
-    /// Begins with the replies of the first round trip.
-    pub(super) fn new(replies: &[Source<'_>], form: Form) -> Self {
+    /// Begins with the replies of the first round trip: those to what is asked of every queue, and those to [`asks_of_parts`]. Nothing if the
+    /// queue has to be asked for everything.
+    pub(super) fn new(
+        replies: &[Source<'_>],
+        form: Form,
+        now: Millis,
+        horizons: &[Duration],
+    ) -> Option<Self> {
         let mut problems = Vec::new();
-        let core = super::core::read(replies, form, &mut problems).unwrap_or_else(|problem| {
-            problems.push(problem);
-            None
-        });
-        Self {
+        let core = match core::read(replies, form, now, &mut problems) {
+            Ok(First::Read(core)) => Some(look_ahead(core, now, horizons)),
+            Ok(First::Gone) => None,
+            Ok(First::Otherwise) => return None,
+            Err(problem) => {
+                problems.push(problem);
+                None
+            }
+        };
+        let first_delayed = core.as_ref().and_then(|core| core.first_delayed.as_ref());
+        let first_due = first_delayed.and_then(FirstDelayed::first);
+        Some(Self {
+            form,
+            first_due: first_due.filter(|due| *due <= now),
             core,
-            first_due: None,
             candidates: Vec::new(),
             age_denied: false,
             taken_at: None,
             lock_gone: None,
             still_active: false,
-            limiter_count: None,
-            limiter_window: None,
-            schedulers: None,
-            schedulers_overdue: None,
+            beside_jobs: FoundBesideJobs::default(),
             problems,
-        }
+        })
     }
 
-    /// Whether the queue has to be asked everything again, in the longer form.
-    pub(super) fn has_unseen_paused(&self) -> bool {
-        self.core
-            .as_ref()
-            .is_some_and(|core| core.has_unseen_paused)
-    }
-
-    /// What the first round trip leaves to be asked.
-    pub(super) fn first_asks(&self, queue: usize, horizons: usize) -> Vec<Ask> {
+    /// What is left to be asked of a queue after the first round trip, beside what follows from the answers to [`asks_of_parts`].
+    pub(super) fn first_asks(&self, queue: usize, now: Millis, horizons: &[Duration]) -> Vec<Ask> {
         let Some(Core {
             snapshot,
             ends,
             in_order,
-            has_limits,
-            has_metrics,
-            has_groups,
+            first_delayed,
             ..
         }) = &self.core
         else {
@@ -288,15 +263,13 @@ impl Pending {
             about.push(About::BullPause);
         }
         if !snapshot.paused {
-            if snapshot.counts.delayed > snapshot.delayed_due {
-                let furthest = horizons.checked_sub(1);
-                about.extend(furthest.map(|horizon| About::SoonDueAtMost { horizon }));
-            }
-            if snapshot.delayed_due > 0 {
-                about.push(About::FirstDue);
-            }
-            if snapshot.counts.prioritized > 0 {
-                about.push(About::Priority { from: 0, level: 1 });
+            if let Some((horizon, furthest)) = horizons.iter().enumerate().next_back()
+                && snapshot.counts.delayed > snapshot.delayed_due
+                && first_delayed
+                    .as_ref()
+                    .is_none_or(|first| first.due_by(now.after(*furthest)).is_none())
+            {
+                about.push(About::SoonDueAtMost { horizon });
             }
             match ends.last() {
                 Some(id) if *in_order => about.extend([
@@ -307,27 +280,19 @@ impl Pending {
                 None => {}
             }
         }
-        if snapshot.counts.active > 0 {
-            about.push(About::LongestActive);
-        }
-        if *has_limits == Some(true) {
-            about.extend([
-                About::LimiterCount,
-                About::LimiterWindow,
-                About::Schedulers,
-                About::SchedulersOverdue,
-            ]);
-        }
-        if *has_metrics == Some(true) {
-            about.extend([About::Completed, About::Failed]);
-        }
-        if *has_groups == Some(true) {
-            about.extend(GroupStatus::ALL.map(|status| About::Groups { status }));
-        }
         about
             .into_iter()
             .map(|about| Ask { queue, about })
             .collect()
+    }
+
+    /// What the queue was found to have, from which is told what it is expected to have next: everything, if it could not be read.
+    pub(super) fn found(&self) -> Parts {
+        match &self.core {
+            Some(core) => core.found | self.beside_jobs.found(),
+            None if self.problems.is_empty() => Parts::empty(),
+            None => Parts::all(),
+        }
     }
 
     /// Takes the answer to a question and returns the questions that follow from it.
@@ -371,9 +336,10 @@ impl Pending {
                 }
             }
             About::FirstDue => {
-                self.first_due = reply
-                    .scored_member()?
-                    .map(|(_, score)| score::due_at(score));
+                let first = reply.scored_member()?;
+                // Asked whether or not one is due.
+                let first = first.filter(|_| snapshot.delayed_due > 0);
+                self.first_due = first.map(|(_, score)| score::due_at(score));
             }
             About::NextIsParent { id } => {
                 let is_parent = reply.count()? > 0;
@@ -408,12 +374,17 @@ impl Pending {
                         .collect());
                 }
             },
+            About::FirstPrioritized => {
+                let members = reply.scored_members()?;
+                if !snapshot.paused {
+                    return Ok(of_levels(members));
+                }
+            }
             About::Priority { level, .. } => {
                 let Some((id, score)) = reply.scored_member()? else {
                     return Ok(Vec::new());
                 };
-                let ids = vec![id.to_vec()];
-                let mut more = vec![About::Job { id: id.to_vec() }, About::Parents { ids }];
+                let mut more = of_jobs(&[id.to_vec()]);
                 if level < PRIORITY_LEVELS {
                     let from = score::first_score_after(score::priority_of(score));
                     more.push(About::Priority {
@@ -439,19 +410,7 @@ impl Pending {
                 }
             }
             About::StillActive { id } => self.still_active = last_job(reply)? == Some(id),
-            About::LimiterCount => self.limiter_count = reply.text()?.and_then(number),
-            About::LimiterWindow => {
-                let left = reply.integer()?;
-                self.limiter_window = Some(Duration::from_millis(u64::try_from(left).unwrap_or(0)));
-            }
-            About::Schedulers => self.schedulers = Some(reply.count()?),
-            About::SchedulersOverdue => self.schedulers_overdue = Some(reply.count()?),
-            About::Completed => snapshot.completed = reply.text()?.and_then(number),
-            About::Failed => snapshot.failed = reply.text()?.and_then(number),
-            About::Groups { status } => {
-                let count = reply.count()?;
-                snapshot.groups.get_or_insert_default().set(status, count);
-            }
+            About::BesideJobs(about) => self.beside_jobs.take(about, reply)?,
         }
         Ok(Vec::new())
     }
@@ -480,7 +439,6 @@ impl Pending {
         let oldest = [known, first_due, first_seen].into_iter().flatten().min();
         let Some(Core {
             mut snapshot,
-            has_limits,
             rate_limit,
             ..
         }) = self.core
@@ -492,31 +450,20 @@ impl Pending {
             };
             return (reading, self.problems);
         };
-        snapshot.oldest_ready_age = match (snapshot.ready(), self.age_denied) {
-            (0, _) => Some(Duration::ZERO),
-            (_, true) => None,
-            (_, false) => oldest.map(|oldest| now.since(oldest)),
-        };
-        if snapshot.counts.active == 0 {
-            snapshot.longest_active = Some(Duration::ZERO);
-            snapshot.orphaned = Some(false);
-        } else {
-            snapshot.longest_active = self.taken_at.map(|taken| now.since(taken));
-            snapshot.orphaned = self.lock_gone.map(|gone| gone && self.still_active);
-        }
-        match has_limits {
-            None => {}
-            Some(false) => {
-                snapshot.rate_limit = Some(RateLimit::default());
-                snapshot.schedulers = Some(Schedulers::default());
-            }
-            Some(true) => {
-                let limit = |window| limit_of(self.limiter_count, window, rate_limit);
-                snapshot.rate_limit = self.limiter_window.map(limit);
-                snapshot.schedulers = self
-                    .schedulers
-                    .zip(self.schedulers_overdue)
-                    .map(|(all, overdue)| Schedulers { all, overdue });
+        let form = self.form;
+        self.beside_jobs.tell(form, rate_limit, &mut snapshot);
+        if form.with_ages() {
+            snapshot.oldest_ready_age = match (snapshot.ready(), self.age_denied) {
+                (0, _) => Some(Duration::ZERO),
+                (_, true) => None,
+                (_, false) => oldest.map(|oldest| now.since(oldest)),
+            };
+            if snapshot.counts.active == 0 {
+                snapshot.longest_active = Some(Duration::ZERO);
+                snapshot.orphaned = Some(false);
+            } else {
+                snapshot.longest_active = self.taken_at.map(|taken| now.since(taken));
+                snapshot.orphaned = self.lock_gone.map(|gone| gone && self.still_active);
             }
         }
         (QueueReading::Read(Arc::new(snapshot)), self.problems)
@@ -539,6 +486,40 @@ impl Candidate {
     }
 }
 
+/// Tells how many jobs fall due within each horizon, if the jobs that were looked at tell it.
+fn look_ahead(mut core: Core, now: Millis, horizons: &[Duration]) -> Core {
+    let due = core.snapshot.delayed_due;
+    let soon = |horizon: &Duration| {
+        let due_by_then = core.first_delayed.as_ref()?.due_by(now.after(*horizon))?;
+        Some(due_by_then.saturating_sub(due))
+    };
+    let soon: Option<Vec<u64>> = horizons.iter().map(soon).collect();
+    core.snapshot.delayed_due_within = soon
+        .filter(|soon| soon.iter().any(|count| *count > 0))
+        .unwrap_or_default();
+    core
+}
+
+/// The first job of each level among the prioritized jobs that are taken next, and the question about the level after them, if there may be one.
+fn of_levels(members: Vec<(&[u8], f64)>) -> Vec<About> {
+    let are_all = members.len() < FIRST_PRIORITIZED;
+    let mut ids: Vec<Vec<u8>> = Vec::new();
+    let mut last = None;
+    for (id, score) in members {
+        let priority = score::priority_of(score);
+        if last.is_none_or(|last| last < priority) {
+            last = Some(priority);
+            ids.push(id.to_vec());
+        }
+    }
+    let mut about = of_jobs(&ids);
+    about.extend(last.filter(|_| !are_all).map(|last| About::Priority {
+        from: score::first_score_after(last),
+        level: ids.len() + 1,
+    }));
+    about
+}
+
 /// Since when each of these jobs has been ready.
 fn of_jobs(ids: &[Vec<u8>]) -> Vec<About> {
     if ids.is_empty() {
@@ -559,90 +540,12 @@ fn last_job(reply: Reply<'_>) -> Result<Option<Vec<u8>>, ReplyError> {
         .map(<[u8]>::to_vec))
 }
 
-/// The state of the rate limit, from how many jobs were taken in the window, how long it lasts, and how many may be taken.
-///
-/// How many may be taken is stored in Redis only for a global limit; the limit of a worker's options is known to the worker alone.
-fn limit_of(count: Option<u64>, window: Duration, most: Option<u64>) -> RateLimit {
-    if window.is_zero() {
-        return RateLimit::default();
-    }
-    let limited = match (count, most) {
-        (Some(count), _) if count >= LIMITED_BY_HAND => Some(true),
-        (Some(count), Some(most)) => Some(count >= most),
-        (None, _) | (_, None) => None,
-    };
-    RateLimit {
-        limited,
-        reset: window,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Optional;
     use proptest::prelude::*;
     use redis::Value;
-
-    #[test]
-    fn a_rate_limit_is_told_only_where_redis_knows_it() {
-        let window = Duration::from_secs(3);
-        for (sentence, count, left, most, limited, reset) in [
-            (
-                "no window",
-                None,
-                Duration::ZERO,
-                Some(5),
-                Some(false),
-                Duration::ZERO,
-            ),
-            (
-                "below the global limit",
-                Some(4),
-                window,
-                Some(5),
-                Some(false),
-                window,
-            ),
-            (
-                "at the global limit",
-                Some(5),
-                window,
-                Some(5),
-                Some(true),
-                window,
-            ),
-            (
-                "a limit of the worker's own",
-                Some(5),
-                window,
-                None,
-                None,
-                window,
-            ),
-            (
-                "limited by hand",
-                Some(LIMITED_BY_HAND),
-                window,
-                None,
-                Some(true),
-                window,
-            ),
-            (
-                "a count that is no number",
-                None,
-                window,
-                Some(5),
-                None,
-                window,
-            ),
-        ] {
-            assert_eq!(
-                limit_of(count, left, most),
-                RateLimit { limited, reset },
-                "{sentence}"
-            );
-        }
-    }
 
     /// Any answer that the library can make of what a server sends, and some that look right.
     fn any_value() -> impl Strategy<Value = Value> {
@@ -666,20 +569,26 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn whatever_redis_answers_a_queue_is_read_or_unread_and_the_questions_end(
-            replies in prop::collection::vec(any_value(), 0..25),
-            transaction in prop::collection::vec(any_value(), 14),
+            mut replies in prop::collection::vec(any_value(), 0..30),
+            transaction in prop::collection::vec(any_value(), 16),
             later in prop::collection::vec(any_value(), 1..30),
-            now in any::<u64>(),
-            form in prop::sample::select(vec![Form::Usual, Form::WithPausedEnds]),
+            now in any::<u64>().prop_map(Millis),
+            expected in any::<u16>().prop_map(Parts::from_bits_truncate),
+            ages in any::<bool>(),
         ) {
+            let form = Form::of(Optional { ages, ..Optional::default() }, expected);
             let mut whole = replies.clone();
-            if let Some(exec) = whole.get_mut(form.replies() - 5) {
+            if let Some(exec) = whole.get_mut(form.replies() - 2) {
                 *exec = Value::Array(transaction);
             }
+            replies.truncate(form.replies());
             for replies in [replies, whole] {
                 let replies: Vec<_> = replies.iter().map(Source::Value).collect();
-                let mut pending = Pending::new(&replies, form);
-                let mut asks = pending.first_asks(0, 4);
+                let Some(mut pending) = Pending::new(&replies, form, now, &[Duration::from_secs(30); 4]) else {
+                    continue;
+                };
+                let mut asks = pending.first_asks(0, now, &[Duration::from_secs(30); 4]);
+                asks.extend(asks_of_parts(0, form));
                 let mut answers = later.iter().map(Source::Value).cycle();
                 let mut asked = 0;
                 while !asks.is_empty() {
@@ -691,9 +600,9 @@ mod tests {
                         .flat_map(|ask| pending.take(ask, answers.next().unwrap_or(Source::Missing)))
                         .collect();
                 }
-                let unknown = pending.unknown_ages(Millis(now));
+                let unknown = pending.unknown_ages(now);
                 prop_assert!(unknown.len() < 100);
-                let (reading, _) = pending.finish(Some(Millis(now)), Millis(now));
+                let (reading, _) = pending.finish(Some(now), now);
                 if let QueueReading::Read(queue) = reading {
                     prop_assert!(queue.demand() >= queue.counts.active);
                 }

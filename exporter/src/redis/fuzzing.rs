@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::events::{Board, EventStreams};
+use super::expected::Expected;
 use super::first_seen::FirstSeen;
 use super::keys::{Keys, Witness, escape_glob, witness_pattern};
 use super::queue::{Question, read_batch};
@@ -18,7 +19,7 @@ use super::slots::{SlotMap, slot_of};
 use super::{discovery, server};
 use crate::endpoint::Address;
 use crate::job_events::JobEvents;
-use crate::model::{QueueId, QueueReading, RedisFacts, Workers};
+use crate::model::{Optional, QueueId, QueueReading, RedisFacts, Workers};
 
 /// How long one pass over the streams may take.
 const PASS: Duration = Duration::from_secs(1);
@@ -33,9 +34,13 @@ pub async fn queues(
     let connection = Connection::over(stream);
     let question = Question {
         now: Millis(now),
+        optional: Optional::default(),
         horizons,
+        expected: &Expected::default(),
         first_seen: &FirstSeen::default(),
     };
+    // The first time for everything, and then for what was there.
+    read_batch(&connection, queues, &question).await.ok()?;
     let answer = read_batch(&connection, queues, &question).await.ok()?;
     Some(answer.readings)
 }

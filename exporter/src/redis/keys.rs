@@ -158,16 +158,6 @@ impl Keys {
         self.with("metrics:failed")
     }
 
-    /// What is there while a rate limit's window is open, or if there are schedules.
-    pub(super) const fn limits(&self) -> [Key<'_>; 2] {
-        [self.limiter(), self.schedulers()]
-    }
-
-    /// What is there if the workers count.
-    pub(super) const fn metrics(&self) -> [Key<'_>; 2] {
-        [self.metrics_completed(), self.metrics_failed()]
-    }
-
     /// The groups of BullMQ Pro. A group stands in exactly one of these sets; its jobs stand in none of the queue's lists.
     ///
     /// As third-party readers of BullMQ Pro 7.48 have them; its source is not public, and this was not run against it.

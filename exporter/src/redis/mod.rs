@@ -4,16 +4,19 @@
 //!
 //! | when | commands | cost |
 //! |---|---|---|
-//! | always, in one MULTI (`core`) | 3 LLEN, 5 ZCARD, 1 ZCOUNT, 1 HMGET, 1 LRANGE of 8, 1 LINDEX | O(1), ZCOUNT O(log jobs) |
-//! | always | 1 GET, 2 EXISTS of 2 keys, 1 EXISTS of 4 keys | O(1) |
-//! | jobs in the `paused` list | all of this again, with 2 LINDEX more | O(1), O(log jobs) |
-//! | jobs waiting (`follow_up`) | HMGET and EXISTS of the one that is taken next; of the others at the ends too, where one may be older | O(1) |
-//! | jobs delayed | ZCOUNT of the furthest horizon, and of the others if it has any; ZRANGE of 1 | O(log jobs) |
-//! | priorities | ZRANGEBYSCORE of 1, HMGET and EXISTS a level, at most 16 levels | O(log jobs) |
-//! | jobs active | LRANGE of 2, HGET, EXISTS; LRANGE again if nobody holds the job | O(1) |
-//! | a rate limit's window or schedulers | GET, PTTL, ZCARD, ZCOUNT | O(1), O(log schedulers) |
+//! | always, in one MULTI (`core`) | EXISTS of all keys that the queue is not expected to have (`expected`), 1 HMGET | O(1) |
+//! | always | 1 GET | O(1) |
+//! | jobs waiting | in the MULTI LLEN, LRANGE of 8, LINDEX; then (`follow_up`) HMGET and EXISTS of the one that is taken next, of the others at the ends too where one may be older | O(1) |
+//! | jobs in the `paused` list | in the MULTI LLEN, 2 LINDEX | O(1) |
+//! | jobs active | in the MULTI LLEN; LRANGE of 2, HGET, EXISTS; LRANGE again if nobody holds the job | O(1) |
+//! | priorities | in the MULTI ZCARD; ZRANGE of 8, HMGET a level and EXISTS of all; ZRANGEBYSCORE of 1, HMGET and EXISTS a level behind those, at most 16 levels | O(log jobs) |
+//! | jobs delayed | in the MULTI ZCARD and ZRANGE of 8; where that does not tell how many are due, ZCOUNT instead, and ZCOUNT of the furthest horizon, and of the others if it has any | O(log jobs) |
+//! | each other state | in the MULTI ZCARD | O(1) |
+//! | a rate limit's window (`beside_jobs`) | GET, PTTL | O(1) |
+//! | schedulers | ZCARD, ZCOUNT | O(log schedulers) |
 //! | metrics of the workers | 2 HGET | O(1) |
 //! | groups | 4 ZCARD | O(1) |
+//! | something that was not expected | all of this, once more | |
 //!
 //! Per scrape: TIME, 3 INFO, and CLIENT LIST, whose cost is that of the connections (`server`). In the background: TIME, SCAN, and one
 //! HMGET or GET for each key that looks like a queue's (`discovery`). Of a cluster every primary is asked so, each about its own queues, and
@@ -22,12 +25,14 @@
 //! BullMQ's own words for keys (`wait`, `meta`, `id`) stop in `keys`.
 
 mod acl;
+mod beside_jobs;
 mod client;
 mod connect;
 mod connection;
 mod core;
 mod discovery;
 mod events;
+mod expected;
 mod first_seen;
 mod follow_up;
 #[cfg(fuzzing)]
@@ -48,6 +53,7 @@ pub(crate) use client::{AskError, Link};
 pub(crate) use connection::Connection;
 pub(crate) use discovery::{Found, discover, gone};
 pub(crate) use events::{Board, EventStreams, Part, Pass, SERVED_FOR};
+pub(crate) use expected::Expected;
 pub(crate) use first_seen::FirstSeen;
 pub(crate) use link_error::LinkError;
 pub(crate) use nodes::{Nodes, Share, Shares};

@@ -270,15 +270,21 @@ impl<'a> Reply<'a> {
         texts.map_err(|_refused_within| self.unexpected())
     }
 
-    /// The first member of a sorted set with its score, or nothing.
-    pub(super) fn scored_member(self) -> Result<Option<(&'a [u8], f64)>, ReplyError> {
+    /// Members of a sorted set with their scores.
+    pub(super) fn scored_members(self) -> Result<Vec<(&'a [u8], f64)>, ReplyError> {
         let texts = self.texts()?;
         let mut texts = texts.into_iter().flatten();
-        let (Some(member), Some(score)) = (texts.next(), texts.next()) else {
-            return Ok(None);
-        };
-        let score = number(score).ok_or_else(|| self.unexpected())?;
-        Ok(Some((member, score)))
+        let mut members = Vec::with_capacity(texts.size_hint().1.unwrap_or_default() / 2);
+        while let (Some(member), Some(score)) = (texts.next(), texts.next()) {
+            let score = number(score).ok_or_else(|| self.unexpected())?;
+            members.push((member, score));
+        }
+        Ok(members)
+    }
+
+    /// The first member of a sorted set with its score, or nothing.
+    pub(super) fn scored_member(self) -> Result<Option<(&'a [u8], f64)>, ReplyError> {
+        Ok(self.scored_members()?.into_iter().next())
     }
 }
 

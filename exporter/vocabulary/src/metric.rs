@@ -149,8 +149,8 @@ pub const JOB_COUNT: Metric = Metric {
     labels: WITH_STATE,
     help: "Number of jobs in the queue by state. Every job stands in exactly one state.",
     source: "`LLEN K:wait`, `LLEN K:paused`, `LLEN K:active` (without the marker elements that BullMQ 3 and 4 keep in the lists), \
-             `ZCARD` of `K:delayed`, `K:prioritized`, `K:waiting-children`, `K:completed`, `K:failed`",
-    cost: "13 commands a queue, O(1), in one MULTI",
+             `ZCARD` of `K:delayed`, `K:prioritized`, `K:waiting-children`, `K:completed`, `K:failed`; of those that were not there lately one `EXISTS` together, and if it finds one, all of these",
+    cost: "4 commands a queue, 1 to 3 more a state that it has, O(1), in one MULTI",
     versions: "Bull, BullMQ; prioritized from BullMQ 4 on, where Bull and BullMQ 1 to 3 keep such jobs in waiting; waiting-children from BullMQ 1 on. A marker of BullMQ 4 between jobs, rather than at an end of the list, is counted as a job, and one on its way to a worker as an active one for an instant",
     absent: QUEUE_UNREAD,
 };
@@ -162,7 +162,7 @@ pub const QUEUE_READY_JOBS: Metric = Metric {
     unit: Unit::Jobs,
     labels: label::OF_A_QUEUE,
     help: "Jobs that a worker could take now: waiting, prioritized, and delayed jobs already due; 0 while the queue is paused.",
-    source: "the counts above, `ZCOUNT K:delayed -inf ((now+1)*4096`, `HMGET K:meta paused`; `now` is Redis `TIME` in milliseconds",
+    source: "the counts above, `bullmq_queue_delayed_due_jobs`, `HMGET K:meta paused`",
     cost: "none of its own",
     versions: EVERY,
     absent: QUEUE_UNREAD,
@@ -175,8 +175,8 @@ pub const QUEUE_DELAYED_DUE_JOBS: Metric = Metric {
     unit: Unit::Jobs,
     labels: label::OF_A_QUEUE,
     help: "Delayed jobs already due, which only a living worker will move.",
-    source: "`ZCOUNT K:delayed -inf ((now+1)*4096`",
-    cost: "1 command a queue, O(log delayed jobs)",
+    source: "the scores below `(now+1)*4096` in `ZRANGE K:delayed 0 7 WITHSCORES`, or `ZCOUNT K:delayed -inf ((now+1)*4096` where all 8 are; `now` is Redis `TIME` in milliseconds",
+    cost: "1 command where jobs are delayed, O(log delayed jobs)",
     versions: EVERY,
     absent: QUEUE_UNREAD,
 };
@@ -201,10 +201,10 @@ pub const QUEUE_DEMAND_AHEAD_JOBS: Metric = Metric {
     unit: Unit::Jobs,
     labels: WITH_WITHIN,
     help: "Worker slots needed if every delayed job due within that time were due now.",
-    source: "`bullmq_queue_demand_jobs` and `ZCOUNT K:delayed ((now+1)*4096 ((now+within+1)*4096`, first bound included",
-    cost: "1 command a horizon, O(log delayed jobs), where delayed jobs are not due yet",
+    source: "`bullmq_queue_demand_jobs` and the scores from `(now+1)*4096` to below `(now+within+1)*4096` in `ZRANGE K:delayed 0 7 WITHSCORES`, or `ZCOUNT` of them where all 8 are",
+    cost: "none of its own; 1 command a horizon, O(log delayed jobs), where more than 7 jobs are due within the furthest",
     versions: EVERY,
-    absent: QUEUE_UNREAD,
+    absent: "`--collect.ahead=false`, the queue was not read in this scrape (`bullmq_queue_up` 0), or it does not exist",
 };
 
 /// The age of the oldest ready job.
@@ -214,12 +214,12 @@ pub const QUEUE_OLDEST_READY_AGE_SECONDS: Metric = Metric {
     unit: Unit::Seconds,
     labels: label::OF_A_QUEUE,
     help: "How long the oldest ready job has been ready; 0 when no job is.",
-    source: "`LRANGE K:wait -8 -1`, `LINDEX K:wait 0`, the first member of each priority level (`ZRANGEBYSCORE K:prioritized`, at most 16 levels), \
-             `ZRANGE K:delayed 0 0 WITHSCORES`, then `HMGET K:<id> timestamp processedOn opts ats attemptsMade` of those jobs (of the waiting ones, only of the one that is taken next where ids and times show that none is older), and \
+    source: "`LRANGE K:wait -8 -1`, `LINDEX K:wait 0`, the first member of each priority level (`ZRANGE K:prioritized 0 7 WITHSCORES`, then `ZRANGEBYSCORE`, at most 16 levels), \
+             the first delayed job, then `HMGET K:<id> timestamp processedOn opts ats attemptsMade` of those jobs (of the waiting ones, only of the one that is taken next where ids and times show that none is older), and \
              `EXISTS K:<id>:processed`; never the job's data. A job whose hash does not tell since when it is ready counts from when this exporter first saw it",
-    cost: "1 command; where jobs are ready 1 a candidate, at most 9 and 2 a level of priority, O(1) or O(log jobs)",
+    cost: "where jobs are ready 2 commands, and 1 a candidate, at most 9 and 3 a level of priority, O(1) or O(log jobs)",
     versions: EVERY,
-    absent: QUEUE_UNREAD,
+    absent: "`--collect.ages=false`, a command that it needs is denied, or the queue was not read",
 };
 
 /// How long the longest-running job has run.
@@ -232,7 +232,7 @@ pub const QUEUE_LONGEST_ACTIVE_SECONDS: Metric = Metric {
     source: "`LRANGE K:active -2 -1`, `HGET K:<id> processedOn`: workers add to the other end, so the last job was taken first",
     cost: "3 commands where jobs are active, O(1)",
     versions: EVERY,
-    absent: "the queue was not read, or the job's hash does not tell",
+    absent: "`--collect.ages=false`, the queue was not read, or the job's hash does not tell",
 };
 
 /// Whether active jobs are held by nobody.
@@ -245,7 +245,7 @@ pub const QUEUE_ORPHANED: Metric = Metric {
     source: "`EXISTS K:<id>:lock`, then, if it is gone, `LRANGE K:active -2 -1` again: a worker that drains keeps its lock, and a job that has finished is not active any more",
     cost: "1 command where jobs are active, O(1)",
     versions: EVERY,
-    absent: "the queue was not read, or `EXISTS` is denied",
+    absent: "`--collect.ages=false`, the queue was not read, or `EXISTS` is denied",
 };
 
 /// Whether the queue is paused.
@@ -282,9 +282,9 @@ pub const QUEUE_RATE_LIMITED: Metric = Metric {
     labels: label::OF_A_QUEUE,
     help: "Whether workers must wait for the rate limit's window to end.",
     source: "`GET K:limiter`, `HMGET K:meta max`; 1 as well while `queue.rateLimit` holds, which workers without a limit of their own ignore",
-    cost: "part of 1 command a queue; 1 more where there is a window",
+    cost: "part of 1 command a queue; 1 where there is a window",
     versions: "Bull, BullMQ; a global limit from BullMQ 5.60 on",
-    absent: "jobs were taken in the window and only the workers' options tell the limit; or the queue was not read",
+    absent: "`--collect.limits=false`; jobs were taken in the window and only the workers' options tell the limit; or the queue was not read",
 };
 
 /// When the rate limit's window ends.
@@ -297,7 +297,7 @@ pub const QUEUE_RATE_LIMIT_RESET_SECONDS: Metric = Metric {
     source: "`PTTL K:limiter`",
     cost: "1 command where there is a window, O(1)",
     versions: EVERY,
-    absent: "the queue was not read, or `PTTL` is denied",
+    absent: "`--collect.limits=false`, the queue was not read, or `PTTL` is denied",
 };
 
 /// The connected workers.
@@ -336,7 +336,7 @@ pub const QUEUE_SCHEDULERS: Metric = Metric {
     source: "`ZCARD K:repeat`",
     cost: "1 command where there are any, O(1)",
     versions: EVERY,
-    absent: "the queue was not read, or a command is denied",
+    absent: "`--collect.schedulers=false`, the queue was not read, or a command is denied",
 };
 
 /// The schedulers past their next run.
@@ -360,9 +360,9 @@ pub const QUEUE_GROUPS: Metric = Metric {
     labels: WITH_STATUS,
     help: "Non-empty groups of BullMQ Pro by status. Each waiting group counts as at least one ready job.",
     source: "`ZCARD` of `K:groups`, `K:groups:limit`, `K:groups:max`, `K:groups:paused`. How many jobs they hold cannot be read in O(1), so `bullmq_queue_ready_jobs` is a lower bound with groups. Key names as third-party readers of BullMQ Pro 7.48 have them; not run against it",
-    cost: "1 command a queue, 4 more where there are any, O(1)",
+    cost: "part of 1 command a queue, 4 where there are any, O(1)",
     versions: "BullMQ Pro",
-    absent: "the queue has no groups",
+    absent: "`--collect.groups=false`, the queue has no groups, or it was not read",
 };
 
 /// What made a queue.
@@ -388,7 +388,7 @@ pub const JOB_ADDED_TOTAL: Metric = Metric {
     source: "`GET K:id`",
     cost: "1 command a queue, O(1)",
     versions: EVERY,
-    absent: "the queue was not read, or `GET` is denied",
+    absent: "`--collect.counters=false`, the queue was not read, or `GET` is denied",
 };
 
 /// Jobs that finished well.
@@ -401,7 +401,7 @@ pub const JOB_COMPLETED_TOTAL: Metric = Metric {
     source: "`HGET K:metrics:completed count`",
     cost: "1 command where there are any, O(1)",
     versions: "Bull 4, BullMQ from 1.76 on",
-    absent: "no worker keeps metrics (the option `metrics` of `Worker`), or the queue was not read",
+    absent: "`--collect.counters=false`, no worker keeps metrics (the option `metrics` of `Worker`), or the queue was not read",
 };
 
 /// Jobs that finished badly.

@@ -618,7 +618,7 @@ mod tests {
     use super::*;
     use crate::collect::{Collector, Settings};
     use crate::endpoint::{Address, Endpoint, Login, ReadFrom, Topology};
-    use crate::model::{QueueId, RedisFacts, Snapshot};
+    use crate::model::{Optional, QueueId, RedisFacts, Snapshot};
     use crate::queue_filter::QueueFilter;
     use crate::self_metrics::SelfMetrics;
     use crate::servers::{Last, Scraped};
@@ -641,6 +641,7 @@ mod tests {
             shard: Shard::ALL,
             count_workers: true,
             follow_events: false,
+            optional: Optional::default(),
             horizons: [].into(),
             discovery_interval: Duration::from_secs(30),
         };
