@@ -17,7 +17,7 @@ use futures_util::future::{join_all, try_join};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::endpoint::{Endpoint, Login, Topology};
 use crate::follow::Follower;
@@ -32,6 +32,7 @@ use crate::redis::{
 };
 use crate::self_metrics::SelfMetrics;
 use crate::shard::Shard;
+use crate::troubles::{Log, Troubles};
 
 /// How many queues are asked in one pipeline. Larger batches keep Redis from its other clients for longer.
 const QUEUES_A_BATCH: usize = 100;
@@ -139,8 +140,7 @@ pub struct Collector {
     changed: Notify,
     /// Nothing if events are not followed.
     follower: Option<Follower>,
-    self_metrics: SelfMetrics,
-    said: Mutex<Said>,
+    log: Log,
 }
 
 /// The queues that the last successful discovery found.
@@ -165,19 +165,6 @@ pub struct Search {
     pub of_other_shards: usize,
     /// Queues whose names are no text.
     pub unreadable_names: usize,
-}
-
-/// What is wrong at present, as far as it was told in the log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Troubles {
-    /// Why the last scrape had no answer, if it had none.
-    pub failure: Option<ErrorCause>,
-    /// Whether queues cannot be looked for.
-    pub discovery_fails: bool,
-    /// The queues that could not be read, with the reason.
-    pub broken_queues: HashMap<QueueId, ErrorCause>,
-    /// The commands that Redis denied since the start, in their order.
-    pub denied: BTreeSet<String>,
 }
 
 impl Known {
@@ -236,18 +223,6 @@ impl Shared {
             own,
         }
     }
-}
-
-/// What the log already says, so that it says it once.
-#[derive(Debug, Default)]
-struct Said {
-    failed_scrapes: u64,
-    failure: Option<ErrorCause>,
-    discovery_fails: bool,
-    broken_queues: HashMap<QueueId, ErrorCause>,
-    broken_nodes: HashMap<String, ErrorCause>,
-    denied: HashSet<String>,
-    unreadable_names: usize,
 }
 
 /// One reading of Redis, shared by the scrapes that wait for it.
@@ -339,6 +314,7 @@ impl Collector {
                 let (name, endpoint) = (Arc::clone(&settings.name), settings.endpoint.clone());
                 Follower::new(name, endpoint, self_metrics.clone())
             }),
+            log: Log::new(Arc::clone(&settings.name), self_metrics),
             known: Mutex::new(Arc::new(Known::named(&settings))),
             changed: Notify::new(),
             named: settings.filter.named().into_iter().collect(),
@@ -346,8 +322,6 @@ impl Collector {
             current: Mutex::default(),
             expected: Expected::default(),
             first_seen: FirstSeen::default(),
-            self_metrics,
-            said: Mutex::default(),
         }
     }
 
@@ -416,9 +390,9 @@ impl Collector {
             }
         };
         match outcome {
-            Some(Ok(())) => self.say_redis_answers(),
+            Some(Ok(())) => self.log.redis_answers(),
             Some(Err(error)) => {
-                self.say_redis_fails(error.cause(), &error.to_string());
+                self.log.redis_fails(error.cause(), &error.to_string());
             }
             None => {
                 // Whatever is still on its way belongs to a connection that nobody will listen to again.
@@ -428,15 +402,17 @@ impl Collector {
                 }
                 self.nodes.doubt();
                 if lock(&reading.progress).answering.is_empty() {
-                    self.say_redis_fails(ErrorCause::Timeout, NO_ANSWER_IN_TIME);
+                    self.log.redis_fails(ErrorCause::Timeout, NO_ANSWER_IN_TIME);
                 } else if self.nodes.are_several() {
                     for link in &under_way {
-                        self.say_node_fails(link, ErrorCause::Timeout, NO_ANSWER_IN_TIME);
+                        self.log.node_fails(
+                            link.endpoint(),
+                            ErrorCause::Timeout,
+                            NO_ANSWER_IN_TIME,
+                        );
                     }
                 } else {
-                    self.self_metrics
-                        .count_error(&self.settings.name, ErrorCause::Timeout);
-                    warn!(redis = %self.settings.name, "not every queue could be read before the deadline");
+                    self.log.out_of_time();
                 }
             }
         }
@@ -485,7 +461,8 @@ impl Collector {
         for (index, problem) in of_nobody {
             if let Some(queue) = queues.get(index) {
                 let queue = std::slice::from_ref(queue);
-                self.say_queue_problems(queue, &[QueueReading::Unread], &[(0, problem)]);
+                self.log
+                    .queues_read(queue, &[QueueReading::Unread], &[(0, problem)]);
             }
         }
         let links = of_nodes.iter().map(|share| Arc::clone(&share.link));
@@ -520,11 +497,12 @@ impl Collector {
         for (share, outcome) in of_nodes.iter().zip(outcomes) {
             match outcome {
                 Ok(moved) => {
-                    self.say_node_answers(&share.link);
+                    self.log.node_answers(share.link.endpoint());
                     all_moved.extend(moved);
                 }
                 Err(error) => {
-                    self.say_node_fails(&share.link, error.cause(), &error.to_string());
+                    self.log
+                        .node_fails(share.link.endpoint(), error.cause(), &error.to_string());
                 }
             }
         }
@@ -581,7 +559,8 @@ impl Collector {
                         word.is_none()
                     });
                 }
-                self.say_queue_problems(batch, &answer.readings, &answer.problems);
+                self.log
+                    .queues_read(batch, &answer.readings, &answer.problems);
                 let mut progress = lock(&reading.progress);
                 for (index, read) in indices.iter().zip(answer.readings) {
                     if let Some(place) = progress.readings.get_mut(*index) {
@@ -602,7 +581,7 @@ impl Collector {
             let all = reading.known.with_namesakes();
             let answer = read_server(&mut connection, prefixes, &all, *count_workers).await?;
             for problem in &answer.problems {
-                self.say_denied(problem);
+                self.log.denied(problem);
             }
             if let Some(facts) = &answer.facts
                 && !self.settings.endpoint.may_read(&facts.role)
@@ -735,14 +714,16 @@ impl Collector {
         let search = match outcome {
             Ok(Ok(search)) => search,
             Ok(Err(error)) => {
-                return Err(self.say_discovery_fails(error.cause(), &error.to_string()));
+                return Err(self.log.discovery_fails(error.cause(), &error.to_string()));
             }
             Err(_) => {
                 let everyone = self.nodes.shares(&[], []).of_nodes;
                 for share in everyone {
                     share.link.discard();
                 }
-                return Err(self.say_discovery_fails(ErrorCause::Timeout, "no end in sight"));
+                return Err(self
+                    .log
+                    .discovery_fails(ErrorCause::Timeout, "no end in sight"));
             }
         };
         let duration = started.elapsed();
@@ -753,13 +734,15 @@ impl Collector {
         } = search.shared;
         let discovery = if let Some((cause, error)) = search.failed {
             // The last complete search stays the last success.
-            self.say_discovery_fails(cause, &error);
+            self.log.discovery_fails(cause, &error);
             before.discovery.map(|last| Discovery {
                 queues: queues.len(),
                 ..last
             })
         } else {
-            self.say_discovered(&queues, search.unreadable_names, duration);
+            let are_others = before.discovery.is_none() || before.queues != queues;
+            let (count, unreadable) = (queues.len(), search.unreadable_names);
+            self.log.discovered(count, are_others, unreadable, duration);
             Some(Discovery {
                 queues: queues.len(),
                 duration,
@@ -894,131 +877,6 @@ impl Reading {
     }
 }
 
-/// What is said in the log: once when something begins, once when it ends.
-impl Collector {
-    fn say_redis_answers(&self) {
-        let mut said = lock(&self.said);
-        said.failure = None;
-        let failed_scrapes = std::mem::take(&mut said.failed_scrapes);
-        drop(said);
-        if failed_scrapes > 0 {
-            info!(redis = %self.settings.name, failed_scrapes, "Redis answers again");
-        }
-    }
-
-    fn say_redis_fails(&self, cause: ErrorCause, error: &str) {
-        self.self_metrics.count_error(&self.settings.name, cause);
-        let mut said = lock(&self.said);
-        said.failure = Some(cause);
-        said.failed_scrapes += 1;
-        if said.failed_scrapes == 1 {
-            warn!(redis = %self.settings.name, cause = cause.as_str(), error, "Redis does not answer");
-        }
-    }
-
-    fn say_node_answers(&self, link: &Link) {
-        let mut said = lock(&self.said);
-        if !said.broken_nodes.is_empty() {
-            let node = link.endpoint().to_string();
-            if said.broken_nodes.remove(&node).is_some() {
-                info!(redis = %self.settings.name, node, "the node answers again");
-            }
-        }
-    }
-
-    /// One of several nodes fails. It is said once, and counted each time.
-    fn say_node_fails(&self, link: &Link, cause: ErrorCause, error: &str) {
-        self.self_metrics.count_error(&self.settings.name, cause);
-        let node = link.endpoint().to_string();
-        let before = lock(&self.said).broken_nodes.insert(node.clone(), cause);
-        if before != Some(cause) {
-            warn!(redis = %self.settings.name, node, cause = cause.as_str(), error, "a node of the cluster fails; its queues are unread");
-        }
-    }
-
-    fn say_discovery_fails(&self, cause: ErrorCause, error: &str) -> ErrorCause {
-        self.self_metrics.count_error(&self.settings.name, cause);
-        if !std::mem::replace(&mut lock(&self.said).discovery_fails, true) {
-            warn!(redis = %self.settings.name, cause = cause.as_str(), error, "queues cannot be looked for");
-        }
-        cause
-    }
-
-    fn say_discovered(&self, queues: &[QueueId], unreadable_names: usize, duration: Duration) {
-        let mut said = lock(&self.said);
-        let failed_before = std::mem::take(&mut said.discovery_fails);
-        let known = lock(&self.known);
-        let changed = known.discovery.is_none() || known.queues != queues;
-        if changed || failed_before {
-            let seconds = duration.as_secs_f64();
-            info!(redis = %self.settings.name, queues = queues.len(), seconds, "queues found");
-        }
-        if unreadable_names != std::mem::replace(&mut said.unreadable_names, unreadable_names) {
-            warn!(redis = %self.settings.name, queues = unreadable_names, "queues left out: their names are no text in UTF-8, or longer than a label should be");
-        }
-    }
-
-    fn say_queue_problems(
-        &self,
-        queues: &[QueueId],
-        readings: &[QueueReading],
-        problems: &[(usize, ReplyError)],
-    ) {
-        let mut said = lock(&self.said);
-        if problems.is_empty() && said.broken_queues.is_empty() {
-            return;
-        }
-        let redis = &self.settings.name;
-        let mut denied = Vec::new();
-        for (index, problem) in problems {
-            let Some(queue) = queues.get(*index) else {
-                continue;
-            };
-            let cause = problem.cause();
-            if cause == ErrorCause::Denied && readings.get(*index) != Some(&QueueReading::Unread) {
-                denied.push(problem);
-                continue;
-            }
-            self.self_metrics.count_error(redis, cause);
-            if said.broken_queues.insert(queue.clone(), cause) != Some(cause) {
-                warn!(%redis, %queue, cause = cause.as_str(), error = %problem, "a queue cannot be read");
-            }
-        }
-        for (queue, reading) in queues.iter().zip(readings) {
-            if *reading != QueueReading::Unread && said.broken_queues.remove(queue).is_some() {
-                info!(%redis, %queue, "the queue can be read again");
-            }
-        }
-        drop(said);
-        for problem in denied {
-            self.say_denied(problem);
-        }
-    }
-
-    /// What is denied stays denied: it is said and counted once, not in every scrape.
-    fn say_denied(&self, problem: &ReplyError) {
-        let said = problem.to_string();
-        let is_new = {
-            let denied = &mut lock(&self.said).denied;
-            let of_command = |other: &String| denied_command(other) == denied_command(&said);
-            let is_new = !denied.iter().any(of_command);
-            denied.insert(said);
-            is_new
-        };
-        if is_new {
-            let redis = &self.settings.name;
-            self.self_metrics.count_error(redis, problem.cause());
-            warn!(%redis, error = %problem, "a command is denied; what depends on it is left out");
-        }
-    }
-}
-
-/// Of `GET id: why`, the command without what it was asked for, and why it is denied: what is denied for one key is denied for all.
-fn denied_command(said: &str) -> Option<(&str, &str)> {
-    let (command, why) = said.split_once(": ")?;
-    Some((command.split(' ').next()?, why))
-}
-
 /// What the status page is told beside the last snapshot.
 impl Collector {
     /// What it collects.
@@ -1033,14 +891,6 @@ impl Collector {
 
     /// What is wrong at present.
     pub fn troubles(&self) -> Troubles {
-        let said = lock(&self.said);
-        // What Redis said stays in the log: it names users and keys.
-        let command = |problem: &String| problem.split(':').next().unwrap_or_default().to_owned();
-        Troubles {
-            failure: said.failure,
-            discovery_fails: said.discovery_fails,
-            broken_queues: said.broken_queues.clone(),
-            denied: said.denied.iter().map(command).collect(),
-        }
+        self.log.troubles()
     }
 }

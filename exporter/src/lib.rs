@@ -20,6 +20,7 @@ mod redis;
 pub mod self_metrics;
 pub mod servers;
 pub mod shard;
+pub mod troubles;
 pub mod yaml_file;
 
 use std::io::Write;

@@ -13,10 +13,10 @@ use tokio::time::Instant;
 use super::listing::{Candidate, Listing, Problem};
 use super::words::{Count, Name, Span};
 use crate::build_info;
-use crate::collect::Troubles;
 use crate::model::{ErrorCause, GroupStatus, QueueReading, QueueSnapshot, Workers};
 use crate::queue_filter::Glob;
 use crate::servers::Standing;
+use crate::troubles::Troubles;
 
 /// From which age on a scrape is stale: Prometheus looks back no further either
 /// (<https://prometheus.io/docs/prometheus/latest/querying/basics/#staleness>).
