@@ -16,6 +16,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::alert;
+use crate::counted::counted;
 use crate::manifest::{self, Manifest};
 use crate::plan::Plan;
 use crate::workload::Target;
@@ -159,10 +160,10 @@ impl Worker {
         let workload = plan.workload;
         let (replicas, target) = (workload.replicas, &workload.target);
         let mut remarks = vec![format!(
-            "{}: {} to {} replicas of the {} {}.",
+            "{}: {} to {} of the {} {}.",
             workload.name,
             replicas.min(),
-            replicas.max(),
+            counted(replicas.max(), "replica"),
             target.kind,
             target.name
         )];
