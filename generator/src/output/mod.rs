@@ -16,7 +16,6 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::alert;
-use crate::counted::counted;
 use crate::manifest::{self, Manifest};
 use crate::plan::Plan;
 use crate::workload::Target;
@@ -158,14 +157,10 @@ impl Worker {
     /// What is generated for one plan, with its alerts if asked for.
     pub fn of(plan: &Plan<'_>, alerts: Option<&alert::Options>) -> Self {
         let workload = plan.workload;
-        let (replicas, target) = (workload.replicas, &workload.target);
+        let target = &workload.target;
         let mut remarks = vec![format!(
-            "{}: {} to {} of the {} {}.",
-            workload.name,
-            replicas.min(),
-            counted(replicas.max(), "replica"),
-            target.kind,
-            target.name
+            "{}: {} of the {} {}.",
+            workload.name, workload.replicas, target.kind, target.name
         )];
         let purposes = plan.triggers.iter();
         remarks.extend(purposes.map(|trigger| format!("  {}: {}", trigger.name, trigger.purpose)));

@@ -94,20 +94,19 @@ pub fn text(report: &Report<'_>, colour: bool) -> String {
 
 fn of_worker(out: &mut String, worker: &WorkerReport<'_>, paint: Paint) {
     let workload = worker.plan.workload;
-    let (target, replicas) = (&workload.target, workload.replicas);
+    let target = &workload.target;
     let namespace = match &workload.namespace {
         Some(namespace) => format!(" in {namespace}"),
         None => String::new(),
     };
     let _ = writeln!(
         out,
-        "{}: {}\n  {} {}{namespace}, {} to {}",
+        "{}: {}\n  {} {}{namespace}, {}",
         paint.bold(&workload.name),
         decision(&worker.decision, worker.plan),
         target.kind,
         target.name,
-        replicas.min(),
-        counted(replicas.max(), "replica"),
+        workload.replicas,
     );
     let width = worker
         .triggers
