@@ -14,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	kedav1alpha1 "github.com/kedacore/keda/v2/apis/keda/v1alpha1"
-	"github.com/kedacore/keda/v2/pkg/metricscollector"
 	"github.com/kedacore/keda/v2/pkg/scalers/authentication"
 	"github.com/kedacore/keda/v2/pkg/scaling"
 )
@@ -33,7 +32,7 @@ type errorCase struct {
 }
 
 func TestErrors(t *testing.T) {
-	metricscollector.NewMetricsCollectors(true, false)
+	counting()
 	hold := &fallbackSpec{FailureThreshold: 3, Replicas: 1, Behavior: kedav1alpha1.FallbackBehaviorCurrentReplicas}
 	var cases []errorCase
 	for _, failure := range []struct {
