@@ -52,12 +52,12 @@ version_of() {
   "target/release/$1" --version | sed -n '1s/^[a-z-]*,\{0,1\}\( version\)\{0,1\} \([0-9][^ ]*\).*/\2/p'
 }
 
-# Debian wants a changelog in a form of its own. What changed stands in ours, which the package has beside it. The time is that of the
+# Debian wants a changelog in a form of its own. What changed stands in ours, which the package has beside it as changelog.gz. The time is that of the
 # sources, so that they make the same package again.
 debian_changelog() {
   maintainer=$(sed -n 's/^maintainer = "\(.*\)"$/\1/p' "$(crate_of "$1")/Cargo.toml")
   when=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
-  printf '%s (%s-1) unstable; urgency=medium\n\n  * See CHANGELOG.md beside this file.\n\n -- %s  %s\n' \
+  printf '%s (%s-1) unstable; urgency=medium\n\n  * See changelog.gz beside this file.\n\n -- %s  %s\n' \
     "$1" "$(version_of "$1")" "$maintainer" "$(date -R -u -d "@$when")" >"target/packaging/$1/changelog"
 }
 
