@@ -5,8 +5,6 @@ JUDGES := $(CURDIR)/target/tools/bin
 # How much `make bench` measures: docs/performance.md has the figures of QUEUES=10000 JOBS=1000000.
 QUEUES := 2000
 JOBS := 100000
-# How long `make soak` goes on.
-MINUTES ?= 5
 .PHONY: help tools rust build demo test bench soak lint docs examples conformance conformance-update fuzz install packages clean
 
 help: ## lists the targets
@@ -32,7 +30,9 @@ test: tools build ## runs every test, with real servers
 bench: tools ## measures a scrape beside the alternatives, in some minutes; QUEUES=10000 JOBS=1000000 for the large one
 	cargo build --release --locked -p bullmq-exporter -p bench --bins
 	@target/release/bench --queues $(QUEUES) --jobs $(JOBS)
+
 # MINUTES=10 for longer, SEED=1 for the failures of an earlier run.
+soak: MINUTES ?= 5
 soak: tools build ## breaks real servers in every way for MINUTES and checks every answer
 	@MINUTES=$(MINUTES) SEED=$(SEED) cargo run --quiet --locked -p acceptance --bin soak
 
@@ -80,8 +80,8 @@ conformance-update: ## asks KEDA's own code again and writes the vectors and the
 	@sh tests/conformance/run.sh update
 
 # Not part of the gate either: the longer, the more is tried.
-MINUTES := 18
-TARGETS :=
+fuzz: MINUTES ?= 18
+fuzz: TARGETS :=
 fuzz: rust ## tries what is read from others for MINUTES; TARGETS chooses some of fuzz/README.md
 	@sh fuzz/run.sh $(MINUTES) $(TARGETS)
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use acceptance::{
-    Authority, BullMq, Cluster, Exporter, Redis, Scrape, Version, free_port, wait_until,
+    BullMq, Cluster, Exporter, Redis, RedisCertificates, Scrape, Version, free_port, wait_until,
 };
 use anyhow::{Context as _, Result, ensure};
 
@@ -499,34 +499,15 @@ fn events_are_counted_on_every_node_and_none_twice_or_missed_when_slots_move_or_
 
 #[test]
 fn the_nodes_of_a_cluster_are_read_over_mutual_tls_and_new_certificates_are_taken() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let folder = folder.path();
-    let authority = Authority::new()?;
-    authority.write(&folder.join("ca.pem"))?;
-    authority.issue(folder, "server", "redis.shop")?;
-    Authority::new()?.issue(folder, "client", "exporter")?;
-    let file = |name: &str| folder.join(name).display().to_string();
-    let (server, key, ca) = (file("server.pem"), file("server.key"), file("ca.pem"));
+    let certificates = RedisCertificates::new()?;
+    certificates.unknown_client("client")?;
     let mut nodes = Vec::new();
     for encrypted in Cluster::free_ports(2)? {
-        let node = Redis::start_at(
-            free_port()?,
-            &[
-                "--cluster-enabled",
-                "yes",
-                // Without it every client is told the ports that do not encrypt.
-                "--tls-cluster",
-                "yes",
-                "--tls-port",
-                &encrypted.to_string(),
-                "--tls-cert-file",
-                &server,
-                "--tls-key-file",
-                &key,
-                "--tls-ca-cert-file",
-                &ca,
-            ],
-        )?;
+        let encrypting = certificates.arguments(encrypted);
+        // Without `tls-cluster` every client is told the ports that do not encrypt.
+        let mut arguments = vec!["--cluster-enabled", "yes", "--tls-cluster", "yes"];
+        arguments.extend(encrypting.iter().map(String::as_str));
+        let node = Redis::start_at(free_port()?, &arguments)?;
         nodes.push((node, encrypted));
     }
     let [(one, encrypted), (other, met)] = nodes.as_slice() else {
@@ -547,7 +528,7 @@ fn the_nodes_of_a_cluster_are_read_over_mutual_tls_and_new_certificates_are_take
         node.run(&["LPUSH", &key("wait"), "1"])?;
         node.run(&["SET", &key("id"), "1"])?;
     }
-    let config = folder.join("exporter.yml");
+    let config = certificates.folder().join("exporter.yml");
     std::fs::write(
         &config,
         format!(
@@ -562,7 +543,7 @@ fn the_nodes_of_a_cluster_are_read_over_mutual_tls_and_new_certificates_are_take
     until("it is refused", &exporter, |scrape| {
         scrape.value("bullmq_up", &[]) == Some(0.0)
     })?;
-    authority.issue(folder, "client", "exporter")?;
+    certificates.known_client("client")?;
     until("every node lets it in", &exporter, |scrape| {
         ["{b}", "{e}"]
             .into_iter()

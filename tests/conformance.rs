@@ -116,6 +116,7 @@ fn all_vectors_and_tables_are_of_one_version_of_keda() -> Result<()> {
         "polls",
         "decisions",
         "fallback",
+        "errors",
         "jobs",
         "admission",
     ] {
@@ -383,6 +384,36 @@ fn a_fallback_goes_up_to_its_replicas_and_never_below_what_is_there() -> Result<
         .map(|call| call["fallback"] == true)
         .collect();
     assert_eq!(first, [false, false, false, true]);
+    Ok(())
+}
+
+/// The alerts ask for both: what is no request's fault is in the first alone, and an outage that a fallback answers in the second.
+#[test]
+fn what_the_alerts_count_rises_while_a_trigger_fails_whether_its_fallback_has_begun_or_not()
+-> Result<()> {
+    let errors = "keda_scaled_object_errors_total";
+    let requests = |case: &Value, answered: bool| -> i64 {
+        let counts = case["counts"].as_object().into_iter().flatten();
+        let of_kind = counts.filter(|(series, _)| {
+            series.starts_with("keda_scaler_http_requests_total{")
+                && series.contains("status_code=\"2") == answered
+        });
+        of_kind.filter_map(|(_, count)| count.as_i64()).sum()
+    };
+    let mut silent = 0;
+    for case in cases("errors")? {
+        let begun = case.get("fallback").is_some() && case["before"] != 0;
+        assert_eq!(case["counts"].get(errors).is_none(), begun, "{case}");
+        silent += i64::from(begun);
+        let empty = &case["counts"]["keda_scaler_empty_upstream_responses_total"];
+        if empty.is_null() {
+            assert!(requests(&case, false) > requests(&case, true), "{case}");
+        } else {
+            // BullMQAutoscalerQueryEmpty.
+            assert!(requests(&case, false) == 0 && *empty == 2, "{case}");
+        }
+    }
+    assert_eq!(silent, 6);
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use acceptance::{
-    Authority, BullMq, Exporter, Redis, Scrape, Sentinel, Version, free_port, wait_until,
+    BullMq, Exporter, Redis, RedisCertificates, Scrape, Sentinel, Version, free_port, wait_until,
 };
 use anyhow::{Context as _, Result, ensure};
 
@@ -121,28 +121,15 @@ fn a_password_is_read_from_its_file_and_a_rotated_one_is_followed() -> Result<()
 
 #[test]
 fn a_redis_behind_mutual_tls_is_read_and_new_certificates_are_taken() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let folder = folder.path();
-    let authority = Authority::new()?;
-    authority.write(&folder.join("ca.pem"))?;
-    authority.issue(folder, "server", "redis.shop")?;
-    authority.issue(folder, "client", "exporter")?;
-    Authority::new()?.issue(folder, "stranger", "exporter")?;
-    let port = free_port()?.to_string();
-    let file = |name: &str| folder.join(name).display().to_string();
-    let (server, key, ca) = (file("server.pem"), file("server.key"), file("ca.pem"));
-    let redis = Redis::start_with(&[
-        "--tls-port",
-        &port,
-        "--tls-cert-file",
-        &server,
-        "--tls-key-file",
-        &key,
-        "--tls-ca-cert-file",
-        &ca,
-    ])?;
+    let certificates = RedisCertificates::new()?;
+    certificates.known_client("client")?;
+    certificates.unknown_client("stranger")?;
+    let port = free_port()?;
+    let encrypting = certificates.arguments(port);
+    let encrypting: Vec<&str> = encrypting.iter().map(String::as_str).collect();
+    let redis = Redis::start_with(&encrypting)?;
     add_a_job(&redis, "email")?;
-    let config = folder.join("exporter.yml");
+    let config = certificates.folder().join("exporter.yml");
     let write = |more: &str| {
         let text = format!(
             "redis:\n- name: main\n  url: rediss://127.0.0.1:{port}\n  tls: {{ca_file: ca.pem{more}}}\n"
@@ -178,7 +165,7 @@ fn a_redis_behind_mutual_tls_is_read_and_new_certificates_are_taken() -> Result<
     until("it is refused", &exporter, |scrape| {
         up(scrape, "main") == Some(0.0)
     })?;
-    authority.issue(folder, "stranger", "exporter")?;
+    certificates.known_client("stranger")?;
     until("it is let in", &exporter, |scrape| {
         up(scrape, "main") == Some(1.0)
     })?;

@@ -127,20 +127,44 @@ fn systemd_takes_the_unit_and_finds_little_that_it_could_reach() -> Result<()> {
 
 #[test]
 fn bash_completes_flags_and_their_words() -> Result<()> {
-    let script = printed(&["--print-completions=bash"])?;
-    for (words, expected) in [
-        ("--log.l", "--log.level\n"),
-        ("--log.level de", "debug\n"),
-        ("--print-completions z", "zsh\n"),
+    for (program, print, function, tries) in [
+        (
+            "bullmq-exporter",
+            &["--print-completions=bash"][..],
+            "_bullmq__exporter",
+            &[
+                ("--log.l", "--log.level\n"),
+                ("--log.level de", "debug\n"),
+                ("--print-completions z", "zsh\n"),
+            ][..],
+        ),
+        (
+            "bullmq-keda",
+            &["completions", "bash"],
+            "_bullmq__keda",
+            &[
+                ("gen", "generate\n"),
+                ("generate --values-t", "--values-through\n"),
+                ("generate --format helm-", "helm-values\n"),
+            ],
+        ),
     ] {
-        let ask = format!(
-            "{script}\nCOMP_WORDS=(bullmq-exporter {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n\
-             complete -p bullmq-exporter | grep -q _bullmq__exporter || exit 1\n\
-             _bullmq__exporter bullmq-exporter \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"\n\
-             printf '%s\\n' \"${{COMPREPLY[@]}}\"\n"
-        );
-        let output = Command::new("bash").args(["-c", &ask]).output()?;
-        assert_eq!(String::from_utf8(output.stdout)?, expected, "{words}");
+        let output = Command::new(ours(program)?).args(print).output()?;
+        let script = String::from_utf8(output.stdout)?;
+        for (words, expected) in tries {
+            let ask = format!(
+                "{script}\nCOMP_WORDS=({program} {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n\
+                 complete -p {program} | grep -q {function} || exit 1\n\
+                 {function} {program} \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"\n\
+                 printf '%s\\n' \"${{COMPREPLY[@]}}\"\n"
+            );
+            let output = Command::new("bash").args(["-c", &ask]).output()?;
+            assert_eq!(
+                String::from_utf8(output.stdout)?,
+                *expected,
+                "{program} {words}"
+            );
+        }
     }
     for shell in ["zsh", "fish", "elvish", "powershell"] {
         let script = printed(&["--print-completions", shell])?;
@@ -257,6 +281,26 @@ fn every_file_that_the_packages_name_is_in_the_repository_or_made_by_their_scrip
             );
         }
         assert!(seen > 10, "{crate_folder}: {seen}");
+    }
+    Ok(())
+}
+
+/// The first line of a package's description is the crate's: <https://www.debian.org/doc/debian-policy/ch-binary.html#the-package-description>.
+/// What is longer is broken by cargo-deb in the middle of a sentence.
+#[test]
+fn what_packages_say_of_themselves_fits_into_lists_of_packages() -> Result<()> {
+    for crate_folder in ["exporter", "generator"] {
+        let manifest = read(&format!("{crate_folder}/Cargo.toml"))?;
+        let (_, rest) = manifest.split_once("\ndescription = \"").context("one")?;
+        let (synopsis, _) = rest.split_once('"').context("its end")?;
+        assert!(synopsis.len() < 80, "{crate_folder}: {synopsis}");
+        let (_, rest) = manifest
+            .split_once("extended-description = \"\"\"\n")
+            .context("more")?;
+        let (extended, _) = rest.split_once("\"\"\"").context("its end")?;
+        for line in extended.lines() {
+            assert!(line.len() < 80, "{crate_folder}: {line}");
+        }
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bullmq_vocabulary::prometheus_duration;
 
+use crate::counted::counted;
 use crate::plan::{self, Plan};
 use crate::query::{Condition, Scaler, no_answer};
 use crate::workload::{self, OnMetricsLoss, Policy, Queue, Workload};
@@ -235,7 +236,10 @@ fn without_metrics(workload: &Workload) -> String {
         _ if workload.template.is_some() => "makes no Job".to_owned(),
         OnMetricsLoss::Hold => "holds its replicas".to_owned(),
         OnMetricsLoss::Replicas(replicas) => {
-            format!("goes up to its fallback of {replicas} replicas")
+            format!(
+                "goes up to its fallback of {}",
+                counted(replicas, "replica")
+            )
         }
     }
 }

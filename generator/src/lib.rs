@@ -17,6 +17,7 @@
 pub mod alert;
 pub mod cli;
 pub mod control_loop;
+pub mod counted;
 pub mod decimal;
 pub mod document;
 pub mod explain;

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::counted::every;
 use crate::decimal::Decimal;
 use crate::problem::{Problem, Rule};
 use crate::query::{Demand, Group, Query, Scope};
@@ -27,6 +28,11 @@ pub const LONGEST_QUERY: usize = 6000;
 const ONE_REPLICA: Decimal = Decimal::from_thousandths(1_000_000_000_000);
 /// At most half of the replicas go in a minute: a cheap guard against a wrong metric that costs nothing in a healthy loop.
 const SCALE_DOWN_PERCENT: u32 = 50;
+/// What most policies count, one and several.
+pub const JOBS: (&str, &str) = (
+    "job that is ready or running",
+    "jobs that are ready or running",
+);
 /// Failures in a row before the fallback: a single lost scrape or a restart of Prometheus is none. KEDA counts polls and the
 /// HPA's requests alike: <https://github.com/kedacore/keda/blob/v2.20.2/pkg/fallback/fallback.go>.
 const FAILURES_BEFORE_FALLBACK: u32 = 3;
@@ -90,7 +96,7 @@ pub struct ScaleDown {
 pub struct ScaleToZero {
     /// How often KEDA looks.
     pub polling_interval: Duration,
-    /// Quiet time before the last replica goes, also after the ScaledObject was made.
+    /// Quiet time before all replicas go at once, also after the ScaledObject was made.
     pub cooldown: Duration,
 }
 
@@ -199,18 +205,19 @@ fn triggers(workload: &Workload) -> Vec<Trigger> {
     let all = scope(workload, |_| true);
     let required = scope(workload, |queue| !queue.optional);
     let demand = demand(workload);
-    let (query, threshold, unit) = match workload.policy {
+    let (query, threshold, (one, many)) = match workload.policy {
         Policy::Slots { slots } => match workload.most_slots {
-            None => (all.demand(demand), slots, "jobs that are ready or running"),
+            None => (all.demand(demand), slots, JOBS),
             Some(most) => (
                 all.limited_demand(demand, most),
                 slots,
-                "jobs that are ready or running, as far as the rate allows",
+                (
+                    "job that is ready or running, as far as the rate allows",
+                    "jobs that are ready or running, as far as the rate allows",
+                ),
             ),
         },
-        Policy::JobsPerReplica { jobs } => {
-            (all.demand(demand), jobs, "jobs that are ready or running")
-        }
+        Policy::JobsPerReplica { jobs } => (all.demand(demand), jobs, JOBS),
         Policy::StartWithin {
             within,
             mean,
@@ -220,14 +227,18 @@ fn triggers(workload: &Workload) -> Vec<Trigger> {
             (
                 all.drain(demand, AVERAGE_WINDOW, mean, drain, workload.most_slots),
                 slots,
-                "slots for the running load and the backlog",
+                (
+                    "slot for the running load and the backlog",
+                    "slots for the running load and the backlog",
+                ),
             )
         }
     };
     let mut triggers = vec![Trigger {
         name: "demand",
         purpose: format!(
-            "one replica for every {threshold} {unit}; no answer, and so no change, while a required queue is not seen."
+            "one replica for {}; no answer, and so no change, while a required queue is not seen.",
+            every(threshold, one, many)
         ),
         query: query.guarded(&required, demand),
         threshold,

@@ -45,6 +45,47 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// One of a thing is said as people say it, in every form that a worker has.
+#[test]
+fn what_there_is_one_of_is_singular() {
+    let workers = [
+        "concurrency: 1, replicas: {min: 1, max: 1}",
+        "concurrency: 1, replicas: {min: 0, max: 1}, onMetricsLoss: {replicas: 1}",
+        "concurrency: 1, replicas: {min: 0, max: 1}, scale: {startWithin: 1m}, utilization: 100%, job: {mean: 1s}",
+        "concurrency: 1, replicas: {min: 0, max: 2}, rateLimit: 60/1m, job: {mean: 1s}",
+        "replicas: {min: 0, max: 1}, scale: {jobsPerReplica: 1}",
+    ];
+    let workers: Vec<String> = (0..)
+        .zip(workers)
+        .map(|(number, fields)| format!("  - {{name: w{number}, queues: [email], {fields}}}\n"))
+        .collect();
+    let workers = workers.concat();
+    let spec = format!(
+        "apiVersion: bullmq-keda/v1\nprometheus: {{serverAddress: http://prometheus:9090}}\nworkers:\n{workers}"
+    );
+    let output = program(&["-"], &spec, "C.UTF-8").unwrap();
+    let page = text(&output.stdout).replace('\n', " ");
+    let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in [
+        "Keeps the Deployment w0 at 1 replica: one for every job that is ready or running in email.",
+        "Scales the Deployment w1 from 0 to 1 replica: one for every job that is ready or running in email.",
+        "fallback: 1 replica, or those that are there, after 3 failures",
+        "One replica for every slot for the running load and the backlog;",
+        "no more than 1 slot, which is rateLimit x job.mean",
+        "One replica for every job that is ready or running, as far as the rate allows;",
+        "How long it takes The number of replicas is fixed.",
+    ] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
+    for line in text(&output.stdout).lines() {
+        for number in ["replicas", "jobs", "Jobs", "slots", "failures", "queues"] {
+            for before in [" ", "("] {
+                assert!(!line.contains(&format!("{before}1 {number} ")), "{line}");
+            }
+        }
+    }
+}
+
 #[test]
 fn every_example_is_explained_word_for_word() {
     for name in [

@@ -1,8 +1,8 @@
 // Runs JavaScript from standard input, one JSON object {code} a line, beside a headless Chromium; answers {value} or {error}, one line
 // each, on standard output. Ends with its standard input, and the browser with it.
 import { readFile } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
+import { runLines } from '../run-lines.mjs';
 
 const [, , executablePath] = process.argv;
 const browser = await chromium.launch({
@@ -39,23 +39,6 @@ const findings = async (page) => {
     .map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html).slice(0, 3).join(' ')}`);
 };
 
-const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-// What one piece of code leaves for the next.
-const kept = {};
-
-const AsyncFunction = (async () => {}).constructor;
-const scope = { browser, open, findings, sleep, kept };
-const [names, values] = [Object.keys(scope), Object.values(scope)];
-
-for await (const line of createInterface({ input: process.stdin })) {
-  let answer;
-  try {
-    const { code } = JSON.parse(line);
-    answer = { value: await new AsyncFunction(...names, code)(...values) };
-  } catch (error) {
-    answer = { error: String(error?.stack ?? error) };
-  }
-  process.stdout.write(`${JSON.stringify(answer)}\n`);
-}
+await runLines({ browser, open, findings });
 await browser.close();
 process.exit(0);

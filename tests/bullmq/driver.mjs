@@ -1,8 +1,8 @@
 // Runs JavaScript from standard input, one JSON object {code} a line, with the BullMQ package named as the first argument
 // connected to the Redis port named as the second, or to the cluster whose nodes have those ports between commas; answers {value} or {error}, one line each, on standard output.
 // Bull, from which BullMQ descends, makes both ends of a queue in one class; `queue` and `worker` hide that.
-import { createInterface } from 'node:readline';
 import { Cluster, Redis } from 'ioredis';
+import { runLines } from '../run-lines.mjs';
 
 const [, , packageName, ports] = process.argv;
 const bullmq = await import(packageName);
@@ -46,24 +46,8 @@ const worker = async (name, processor, options = {}) => {
   return made;
 };
 
-const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-// What one piece of code leaves for the next.
-const kept = {};
 // A module of this folder.
 const load = (file) => import(`./${file}`);
 
-const AsyncFunction = (async () => {}).constructor;
-const scope = { bullmq, packageName, connection, shared, queue, worker, sleep, kept, load };
-const [names, values] = [Object.keys(scope), Object.values(scope)];
-
-for await (const line of createInterface({ input: process.stdin })) {
-  let answer;
-  try {
-    const { code } = JSON.parse(line);
-    answer = { value: await new AsyncFunction(...names, code)(...values) };
-  } catch (error) {
-    answer = { error: String(error?.stack ?? error) };
-  }
-  process.stdout.write(`${JSON.stringify(answer)}\n`);
-}
+await runLines({ bullmq, packageName, connection, shared, queue, worker, load });
 process.exit(0);

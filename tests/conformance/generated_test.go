@@ -19,41 +19,63 @@ import (
 	"github.com/kedacore/keda/v2/pkg/scalers"
 )
 
-// goldens is where the generator's own output is committed.
-const goldens = "../../examples/*/expected/*.yaml"
+// goldens are where the generator's own output is committed, and what Helm and kustomize make of it.
+var goldens = []string{
+	"../../examples/*/expected/*.yaml",
+	"../../examples/alerts/manifests.yaml",
+	"../../examples/gitops/shop/scaledobjects.yaml",
+	"../../examples/helm-chart/rendered/*.yaml",
+	"../../examples/helm-values/rendered/*.yaml",
+	"../../examples/kustomize/rendered/*.yaml",
+}
 
 // TestGenerated asks KEDA about every object of its own that the generator is known to write.
 func TestGenerated(t *testing.T) {
-	files, err := filepath.Glob(goldens)
-	if err != nil {
-		t.Fatal(err)
-	}
 	admission := newAdmission(t)
-	triggers := 0
-	for _, file := range files {
-		objects := documents(t, file)
-		for _, object := range objects {
-			name := file + " " + object["kind"].(string) + " " + object["metadata"].(map[string]any)["name"].(string)
-			t.Run(name, func(t *testing.T) {
-				answer, err := admission.admit(object)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for what, found := range map[string][]string{"drops": answer.Pruned, "refuses": answer.Invalid, "warns of": answer.Warnings} {
-					if len(found) > 0 {
-						t.Errorf("the cluster %s: %s", what, strings.Join(found, "; "))
-					}
-				}
-				if answer.Refused != "" {
-					t.Errorf("KEDA's webhook refuses it: %s", answer.Refused)
-				}
-				triggers += checkTriggers(t, object, objects)
-			})
+	for _, pattern := range goldens {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		triggers := 0
+		for _, file := range files {
+			triggers += checkFile(t, admission, file)
+		}
+		if triggers == 0 {
+			t.Errorf("no trigger in %s", pattern)
 		}
 	}
-	if triggers == 0 {
-		t.Fatalf("no trigger in %s", goldens)
+}
+
+// checkFile asks about each of KEDA's objects in a file, and says how many triggers they have.
+func checkFile(t *testing.T, admission admission, file string) int {
+	t.Helper()
+	objects := documents(t, file)
+	triggers := 0
+	for _, object := range objects {
+		name := file + " " + object["kind"].(string) + " " + object["metadata"].(map[string]any)["name"].(string)
+		t.Run(name, func(t *testing.T) {
+			answer, err := admission.admit(object)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for what, found := range map[string][]string{"drops": answer.Pruned, "refuses": answer.Invalid, "warns of": answer.Warnings} {
+				if len(found) > 0 {
+					t.Errorf("the cluster %s: %s", what, strings.Join(found, "; "))
+				}
+			}
+			if answer.Refused != "" {
+				t.Errorf("KEDA's webhook refuses it: %s", answer.Refused)
+			}
+			if object["kind"] == "ScaledObject" {
+				if why := refusedBehavior(t, object); why != "" {
+					t.Errorf("the API server refuses its HPA: %s", why)
+				}
+			}
+			triggers += checkTriggers(t, object, objects)
+		})
 	}
+	return triggers
 }
 
 // documents are KEDA's objects in a file.

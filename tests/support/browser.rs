@@ -1,15 +1,14 @@
 //! A real browser: headless Chromium in a Node process that runs the code it is given.
 
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use serde_json::{Value, json};
+use anyhow::{Context as _, Result};
+use serde_json::Value;
 
 use crate::binary::repository;
-use crate::process::wait_until;
+use crate::driver::Driver;
 
 /// How long the browser may take to end.
 const END_LIMIT: Duration = Duration::from_secs(5);
@@ -38,11 +37,7 @@ fn chromium() -> Result<PathBuf> {
 
 /// A process with one browser. Dropping it ends both.
 #[derive(Debug)]
-pub struct Browser {
-    child: Child,
-    requests: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-}
+pub struct Browser(Driver);
 
 impl Browser {
     /// Starts it.
@@ -50,20 +45,11 @@ impl Browser {
     /// # Errors
     /// When Node or Chromium is not installed.
     pub fn start() -> Result<Self> {
-        let mut child = Command::new("node")
-            .arg("driver.mjs")
+        let mut node = Command::new("node");
+        node.arg("driver.mjs")
             .arg(chromium()?)
-            .current_dir(repository().join("tests/browser"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("node could not be started; `make tools` installs what is missing")?;
-        let answers = BufReader::new(child.stdout.take().context("it has no standard output")?);
-        Ok(Self {
-            requests: child.stdin.take(),
-            child,
-            answers,
-        })
+            .current_dir(repository().join("tests/browser"));
+        Ok(Self(Driver::start(&mut node)?))
     }
 
     /// Runs the body of an asynchronous JavaScript function with `open(url, options)`, `findings(page)`, `browser`, `sleep(milliseconds)` and
@@ -72,33 +58,13 @@ impl Browser {
     /// # Errors
     /// When the code throws, or the browser is gone.
     pub fn run(&mut self, code: &str) -> Result<Value> {
-        let requests = self.requests.as_mut().context("it has ended")?;
-        writeln!(requests, "{}", json!({ "code": code })).context("the browser has ended")?;
-        let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        if line.is_empty() {
-            bail!("the browser has ended; is chromium installed? `make tools` does it");
-        }
-        let answer: Value =
-            serde_json::from_str(&line).with_context(|| format!("the driver printed {line:?}"))?;
-        if let Some(error) = answer.get("error").and_then(Value::as_str) {
-            bail!("{error}\nin the code:\n{code}");
-        }
-        Ok(answer.get("value").cloned().unwrap_or(Value::Null))
+        self.0.run(code)
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It closes the browser when its standard input ends; killed, it would leave the browser's files behind.
-        drop(self.requests.take());
-        let ended = wait_until("the browser ends", END_LIMIT, || {
-            Ok(self.child.try_wait()?)
-        });
-        if ended.is_err() {
-            // The only failure is that it has ended by itself.
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
+        // It closes the browser first; killed, it would leave the browser's files behind.
+        self.0.end(END_LIMIT);
     }
 }

@@ -1,13 +1,13 @@
 //! The real BullMQ, in a Node or Python process that runs the code it is given.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
-use serde_json::{Value, json};
+use anyhow::Result;
+use serde_json::Value;
 
 use crate::binary::repository;
 use crate::cluster::Cluster;
+use crate::driver::Driver;
 use crate::redis::Redis;
 
 /// A release line of BullMQ, of its ancestor Bull or of its port to Python; the exact releases are pinned in
@@ -63,11 +63,7 @@ impl Version {
 ///
 /// Dropping it kills the process, and with it every worker that it runs.
 #[derive(Debug)]
-pub struct BullMq {
-    child: Child,
-    requests: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
+pub struct BullMq(Driver);
 
 impl BullMq {
     /// Starts the process.
@@ -88,21 +84,7 @@ impl BullMq {
     }
 
     fn start_at(version: Version, ports: &str) -> Result<Self> {
-        let mut child = version
-            .driver(ports)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| {
-                format!("{version:?} could not be started; `make tools` installs what is missing")
-            })?;
-        let requests = child.stdin.take().context("it has no standard input")?;
-        let answers = BufReader::new(child.stdout.take().context("it has no standard output")?);
-        Ok(Self {
-            child,
-            requests,
-            answers,
-        })
+        Ok(Self(Driver::start(&mut version.driver(ports))?))
     }
 
     /// Runs the body of an asynchronous JavaScript function and returns what it returns.
@@ -115,20 +97,7 @@ impl BullMq {
     /// # Errors
     /// When the code throws, or Node ends.
     pub fn run(&mut self, code: &str) -> Result<Value> {
-        writeln!(self.requests, "{}", json!({ "code": code })).context("the driver has ended")?;
-        let mut line = String::new();
-        self.answers
-            .read_line(&mut line)
-            .context("the driver has ended")?;
-        if line.is_empty() {
-            bail!("the driver has ended; are its packages installed? `make tools` does it");
-        }
-        let answer: Value =
-            serde_json::from_str(&line).with_context(|| format!("the driver printed {line:?}"))?;
-        if let Some(error) = answer.get("error").and_then(Value::as_str) {
-            bail!("{error}\nin the code:\n{code}");
-        }
-        Ok(answer.get("value").cloned().unwrap_or(Value::Null))
+        self.0.run(code)
     }
 
     /// Kills the process at once: its workers die without a word, as when a node of a cluster is lost.
@@ -136,10 +105,7 @@ impl BullMq {
     /// # Errors
     /// When it cannot be waited for.
     pub fn kill(&mut self) -> Result<()> {
-        // The only failure is that it has ended by itself.
-        let _ = self.child.kill();
-        self.child.wait()?;
-        Ok(())
+        self.0.kill()
     }
 }
 

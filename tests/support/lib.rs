@@ -10,6 +10,7 @@ mod browser;
 mod bullmq;
 mod clock;
 mod cluster;
+mod driver;
 mod exporter;
 mod judge;
 mod process;
@@ -19,7 +20,7 @@ mod scrape;
 mod sentinel;
 mod wire;
 
-pub use authority::Authority;
+pub use authority::{Authority, RedisCertificates};
 pub use binary::{ours, repository};
 pub use browser::Browser;
 pub use bullmq::{BullMq, Version};

@@ -151,11 +151,10 @@ impl Config {
         let usage = float(value);
         match target {
             Target::AverageValue(target) => {
-                let target = float(target);
-                if self.tolerates(usage / (target * f64::from(pods.running))) {
+                if self.tolerates(usage / (float(target) * f64::from(pods.running))) {
                     pods.running
                 } else {
-                    whole((usage / target).ceil())
+                    shares(value, target)
                 }
             }
             Target::Value(target) => {
@@ -484,6 +483,11 @@ enum Direction {
     Down,
 }
 
+/// How many replicas a total is for, a share of it each, where no number is near enough.
+pub fn shares(total: Decimal, of_one: Decimal) -> u32 {
+    whole((float(total) / float(of_one)).ceil())
+}
+
 /// In thousandths, as the controller calculates.
 #[expect(
     clippy::cast_precision_loss,
@@ -519,6 +523,26 @@ mod tests {
 
     fn milli(thousandths: u64) -> Decimal {
         Decimal::from_thousandths(thousandths)
+    }
+
+    #[test]
+    fn a_total_is_for_a_replica_for_each_part_of_it() {
+        for (total, of_one, replicas) in [
+            (0, 5000, 0),
+            (1, 5000, 1),
+            (10_000, 10_000, 1),
+            (11_000, 10_000, 2),
+            (100_000, 10_000, 10),
+            (6300, 900, 7),
+            // No more than Kubernetes has.
+            (u64::MAX, 1, 2_147_483_647),
+        ] {
+            assert_eq!(
+                shares(milli(total), milli(of_one)),
+                replicas,
+                "{total} / {of_one}"
+            );
+        }
     }
 
     fn config(target: u64, behavior: impl Into<Option<Behavior>>) -> Config {

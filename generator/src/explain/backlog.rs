@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::words::Measure;
 use crate::control_loop::keda::reported;
 use crate::control_loop::{Config, hpa, jobs};
-use hpa::{Pods, Target};
+use hpa::{Pods, Target, shares};
 
 /// One backlog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -70,8 +70,7 @@ fn row(config: &Config, demand: &Measure, jobs: u64) -> Row {
     let metric = reported(value);
     let target = Target::AverageValue(demand.threshold);
     let proposal = |replicas| config.hpa.proposal(target, metric, Pods::settled(replicas));
-    // At none the ratio has no bound, so that this is the number without tolerance.
-    let asked = proposal(0);
+    let asked = shares(metric, demand.threshold);
     let active = value > 0.0;
     let replicas = if active {
         asked.clamp(config.hpa.min, config.hpa.max)

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::short;
+use crate::counted::counted;
 use crate::plan::{FallbackBehavior, Plan, drain_time};
 use crate::workload::{KEDA_WITH_BEHAVIOR, POLLING_INTERVAL, Policy};
 use bullmq_vocabulary::prometheus_duration;
@@ -233,8 +234,8 @@ fn of_failures(plan: &Plan<'_>) -> Vec<Choice> {
         Some(fallback) if fallback.behavior == FallbackBehavior::Hold => choice(
             "fallback",
             format!(
-                "those that are there, or 1, after {} failures",
-                fallback.after_failures
+                "those that are there, or 1, after {}",
+                counted(fallback.after_failures, "failure")
             ),
             "onMetricsLoss: hold; a fallback counts as activity, so that the cooldown does not end in an outage, where KEDA 2.20 may take a failure for 0",
             HANDLER,
@@ -242,8 +243,9 @@ fn of_failures(plan: &Plan<'_>) -> Vec<Choice> {
         Some(fallback) => choice(
             "fallback",
             format!(
-                "{} replicas, or those that are there, after {} failures",
-                fallback.replicas, fallback.after_failures
+                "{}, or those that are there, after {}",
+                counted(fallback.replicas, "replica"),
+                counted(fallback.after_failures, "failure")
             ),
             "a lost scrape or a restart is no outage; busy pods are never taken away by one",
             FALLBACK,

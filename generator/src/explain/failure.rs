@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::short;
 use super::words::float;
-use super::{counted, short};
 use crate::control_loop::hpa::{Pods, Target};
 use crate::control_loop::keda::Answer;
 use crate::control_loop::{Config, ControlLoop, Observation};
+use crate::counted::counted;
 use crate::plan::{FallbackBehavior, Plan};
 use crate::workload::Policy;
 

@@ -244,16 +244,6 @@ fn short(time: Duration) -> String {
     prometheus_duration(Duration::from_secs(seconds))
 }
 
-/// A number with the noun that it counts.
-fn counted(number: impl Into<u64>, one: &str) -> String {
-    let number = number.into();
-    if number == 1 {
-        format!("1 {one}")
-    } else {
-        format!("{number} {one}s")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,6 @@
 //! How long each change takes, from the jobs' side: on average over the phases of scrape, poll and look, and at worst.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -7,7 +8,7 @@ use serde::Serialize;
 use super::short;
 use super::timeline::Timeline;
 use crate::control_loop::hpa::SYNC_PERIOD;
-use crate::plan::Plan;
+use crate::plan::{Plan, ScaleToZero};
 use crate::workload::{POLLING_INTERVAL, Policy};
 
 /// What a query and a change of replicas take.
@@ -133,9 +134,7 @@ pub(super) fn reactions(plan: &Plan<'_>) -> Vec<Reaction> {
         ));
     }
     if let Some(zero) = plan.scale_to_zero {
-        // The cooldown runs from the last poll that saw demand, and is looked at in polls.
-        let polls = zero.cooldown.as_millis().div_ceil(poll.as_millis().max(1));
-        let cooldown = poll * u32::try_from(polls).unwrap_or(u32::MAX);
+        let cooldown = in_polls(zero);
         reactions.push(Reaction::new(
             "to 0",
             (cooldown + scrape / 2).saturating_sub(poll / 2),
@@ -148,6 +147,36 @@ pub(super) fn reactions(plan: &Plan<'_>) -> Vec<Reaction> {
         ));
     }
     reactions
+}
+
+/// The cooldown runs from the last poll that saw demand, and is looked at in polls.
+fn in_polls(zero: ScaleToZero) -> Duration {
+    let poll = zero.polling_interval;
+    let polls = zero.cooldown.as_millis().div_ceil(poll.as_millis().max(1));
+    poll * u32::try_from(polls).unwrap_or(u32::MAX)
+}
+
+/// Who takes replicas away first: the HPA, whose window counts from its last look that saw demand, or KEDA, which takes all of them.
+fn when_demand_ends(plan: &Plan<'_>, zero: ScaleToZero) -> String {
+    let down = plan.scale_down;
+    let (cooldown, window) = (short(zero.cooldown), short(down.window));
+    let percent = down.percent;
+    match in_polls(zero).cmp(&down.window) {
+        Ordering::Less => format!(
+            "When demand ends, KEDA takes all replicas at once, {cooldown} after the last poll that saw any; the HPA's window of {window} does not \
+             keep them."
+        ),
+        Ordering::Equal => format!(
+            "When demand ends, KEDA takes all replicas at once, {cooldown} after the last poll that saw any. The HPA may take {percent}% of them up to \
+             {} before: its window of {window} counts from its own last look that saw demand.",
+            short(SYNC_PERIOD)
+        ),
+        Ordering::Greater => format!(
+            "When demand ends, the HPA takes replicas first, after its window of {window} and by at most {percent}% per {}, down to 1. KEDA takes all \
+             that are left, {cooldown} after the last poll that saw demand.",
+            short(down.period)
+        ),
+    }
 }
 
 /// What is worth knowing of these times.
@@ -190,14 +219,9 @@ pub(super) fn notes(plan: &Plan<'_>, timelines: &[Timeline]) -> Vec<String> {
         ),
     }
     if let Some(zero) = plan.scale_to_zero
-        && zero.cooldown <= plan.scale_down.window
         && workload.replicas.max() > 1
     {
-        notes.push(format!(
-            "When demand ends, KEDA takes all replicas at once after {}; the HPA's window of {} does not keep them.",
-            short(zero.cooldown),
-            short(plan.scale_down.window)
-        ));
+        notes.push(when_demand_ends(plan, zero));
     }
     if workload.startup.is_none() {
         notes.push(
@@ -263,6 +287,48 @@ mod tests {
                 .map(|one| (one.change.as_str(), one.mean_seconds, one.worst_seconds))
                 .collect();
             assert_eq!(reactions, expected, "{fields}");
+        }
+    }
+
+    #[test]
+    fn what_goes_first_when_demand_ends_is_told() {
+        for (fields, told) in [
+            (
+                "replicas: {min: 0, max: 20}",
+                Some(
+                    "When demand ends, KEDA takes all replicas at once, 2m after the last poll that saw any. The HPA may take 50% of them up to 15s \
+                     before: its window of 2m counts from its own last look that saw demand.",
+                ),
+            ),
+            (
+                "replicas: {min: 0, max: 20}, job: {longest: 1m}",
+                Some(
+                    "When demand ends, KEDA takes all replicas at once, 2m after the last poll that saw any; the HPA's window of 5m does not keep them.",
+                ),
+            ),
+            (
+                "replicas: {min: 0, max: 20}, idleAfter: 5m",
+                Some(
+                    "When demand ends, the HPA takes replicas first, after its window of 2m and by at most 50% per 1m, down to 1. KEDA takes all that \
+                     are left, 5m after the last poll that saw demand.",
+                ),
+            ),
+            // Which is 8 polls too.
+            (
+                "replicas: {min: 0, max: 20}, idleAfter: 110s",
+                Some(
+                    "When demand ends, KEDA takes all replicas at once, 1m50s after the last poll that saw any. The HPA may take 50% of them up to \
+                     15s before: its window of 2m counts from its own last look that saw demand.",
+                ),
+            ),
+            // There is nothing that the HPA could take.
+            ("replicas: {min: 0, max: 1}", None),
+            ("replicas: {min: 1, max: 20}", None),
+        ] {
+            let workload = worker(&format!("queues: [a], {fields}"));
+            let notes = notes(&plan(&workload), &[]);
+            let found = notes.iter().find(|note| note.contains("demand ends"));
+            assert_eq!(found.map(String::as_str), told, "{fields}");
         }
     }
 

@@ -111,7 +111,11 @@ fn reactions(page: &mut Page, explained: &Explanation) {
             reaction.made_of.clone(),
         ]
     }));
-    page.table(2, &[Left, Right, Right, Left], &table);
+    if explained.reactions.is_empty() {
+        page.paragraph("The number of replicas is fixed.", 2);
+    } else {
+        page.table(2, &[Left, Right, Right, Left], &table);
+    }
     for note in &explained.notes {
         page.item(note);
     }

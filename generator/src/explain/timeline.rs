@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::short;
 use super::words::Measure;
-use super::{counted, short};
 use crate::control_loop::hpa::{self, Pods, SYNC_PERIOD};
 use crate::control_loop::keda::{self, Answer};
 use crate::control_loop::{Config, ControlLoop, Observation, jobs};
+use crate::counted::counted;
 use crate::plan::Plan;
 use crate::workload::POLLING_INTERVAL;
 

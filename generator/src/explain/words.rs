@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::short;
+use crate::counted::{counted, every};
 use crate::decimal::Decimal;
-use crate::plan::{Plan, Trigger, drain_time};
+use crate::plan::{JOBS, Plan, Trigger, drain_time};
 use crate::workload::{Policy, in_words};
 
 /// A part of a query, and what it means.
@@ -123,24 +124,25 @@ pub(super) fn summary(plan: &Plan<'_>) -> String {
         )
     } else if replicas.min() == replicas.max() {
         format!(
-            "Keeps the {} {}{place} at {} replicas",
+            "Keeps the {} {}{place} at {}",
             target.kind,
             target.name,
-            replicas.max()
+            counted(replicas.max(), "replica")
         )
     } else {
         format!(
-            "Scales the {} {}{place} from {} to {} replicas",
+            "Scales the {} {}{place} from {} to {}",
             target.kind,
             target.name,
             replicas.min(),
-            replicas.max()
+            counted(replicas.max(), "replica")
         )
     };
     let queues = in_words(&workload.queues);
     match workload.policy {
         Policy::Slots { slots: one } | Policy::JobsPerReplica { jobs: one } => {
-            format!("{range}: one for every {one} jobs that are ready or running in {queues}.")
+            let (job, jobs) = JOBS;
+            format!("{range}: one for {} in {queues}.", every(one, job, jobs))
         }
         Policy::StartWithin {
             within,
@@ -219,7 +221,8 @@ pub(super) fn terms(plan: &Plan<'_>, trigger: &Trigger) -> Vec<Term> {
         terms.push(Term::new(
             format!("scalar(clamp_min(active, {most}))"),
             format!(
-                "no more than {most} slots, which is rateLimit x job.mean: more would only wait. What runs already is never counted less"
+                "no more than {}, which is rateLimit x job.mean: more would only wait. What runs already is never counted less",
+                counted(most, "slot")
             ),
         ));
     }

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use super::Context;
 use super::object::{Kind, Object, entries, get, items, text};
-use super::trigger::{Trigger, authentication_ref, go_bool};
+use super::trigger::Trigger;
+use super::{Context, go};
 use crate::document::Node;
 use crate::problem::{Problem, Rule, Severity};
 
@@ -24,14 +24,20 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("custom", &["customAuthHeader", "customAuthValue"]),
 ];
 
-/// Checks how one trigger authenticates.
-pub(super) fn check(
+/// Checks how each trigger of an object authenticates.
+pub(super) fn check(object: &Object<'_>, context: &Context<'_, '_>, problems: &mut Vec<Problem>) {
+    for trigger in Trigger::all(object) {
+        of_trigger(object, &trigger, context, problems);
+    }
+}
+
+fn of_trigger(
     object: &Object<'_>,
     trigger: &Trigger<'_>,
     context: &Context<'_, '_>,
     problems: &mut Vec<Problem>,
 ) {
-    let reference = authentication_ref(trigger);
+    let reference = trigger.authentication_ref();
     let found = reference.and_then(|(kind, name)| find(object, kind, name, context, problems));
     if trigger.r#type != "prometheus" {
         return;
@@ -222,7 +228,7 @@ fn unverified(
     let Some((at, text)) = trigger.value("unsafeSsl") else {
         return;
     };
-    if go_bool(text) != Some(true) {
+    if go::truth(text) != Some(true) {
         return;
     }
     let custom_client =

@@ -10,6 +10,8 @@
 mod authentication;
 mod fallback;
 pub mod finding;
+mod go;
+mod metadata;
 pub mod metrics_api;
 pub mod modifiers;
 mod object;
@@ -219,7 +221,8 @@ fn rules(set: &Set<'_>, options: &Options, sources: &[Source], problems: &mut Ve
     for object in &set.objects {
         schema::check(object, problems);
         if matches!(object.kind, Kind::ScaledObject | Kind::ScaledJob) {
-            trigger::check(object, &context, problems);
+            metadata::check(object, problems);
+            authentication::check(object, &context, problems);
             signal::check(object, &context, problems);
         }
         if object.kind == Kind::ScaledObject {

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::go;
 use super::object::{Kind, Object, at, entries, get, text};
 use crate::document::Node;
 use crate::problem::{Problem, Rule, Severity, Span};
@@ -479,7 +480,7 @@ fn paused(object: &Object<'_>, problems: &mut Vec<Problem>) {
         // Whatever Go does not read as false pauses.
         let off = value
             .text()
-            .is_some_and(|text| super::trigger::go_bool(text) == Some(false));
+            .is_some_and(|text| go::truth(text) == Some(false));
         if off && name != "autoscaling.keda.sh/paused-replicas" {
             continue;
         }

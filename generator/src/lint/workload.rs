@@ -7,6 +7,7 @@ use super::object::{Kind, Object, get, items, mentions, whole, whole_at};
 use super::replicas::Bounds;
 use super::set::{Set, pairs, wanted};
 use super::trigger::Trigger;
+use crate::counted::counted;
 use crate::document::Node;
 use crate::problem::{Problem, Rule};
 
@@ -222,7 +223,7 @@ fn budget(workload: &Object<'_>, scaled: &Object<'_>, set: &Set<'_>, problems: &
                 "lets no pod go",
                 "write `maxUnavailable: 1`: it means the same at every number of replicas",
             )
-            .because(format!("{} goes down to {} replicas", scaled.title(), bounds.least()))
+            .because(format!("{} goes down to {}", scaled.title(), counted(bounds.least(), "replica")))
             .related(scaled.head(), "the bounds of the replicas"),
         );
     }

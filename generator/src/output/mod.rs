@@ -157,14 +157,10 @@ impl Worker {
     /// What is generated for one plan, with its alerts if asked for.
     pub fn of(plan: &Plan<'_>, alerts: Option<&alert::Options>) -> Self {
         let workload = plan.workload;
-        let (replicas, target) = (workload.replicas, &workload.target);
+        let target = &workload.target;
         let mut remarks = vec![format!(
-            "{}: {} to {} replicas of the {} {}.",
-            workload.name,
-            replicas.min(),
-            replicas.max(),
-            target.kind,
-            target.name
+            "{}: {} of the {} {}.",
+            workload.name, workload.replicas, target.kind, target.name
         )];
         let purposes = plan.triggers.iter();
         remarks.extend(purposes.map(|trigger| format!("  {}: {}", trigger.name, trigger.purpose)));

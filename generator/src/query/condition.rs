@@ -18,6 +18,15 @@ use crate::decimal::Decimal;
 /// KEDA's own series: <https://keda.sh/docs/2.20/integrations/prometheus/#operator>.
 const SCALED_OBJECT_ERRORS: &str = "keda_scaled_object_errors_total";
 const SCALED_JOB_ERRORS: &str = "keda_scaled_job_errors_total";
+/// Since 2.20, and not where a trigger has a certificate or an authority of its own: `CreateHTTPRoundTripper` in
+/// <https://github.com/kedacore/keda/blob/v2.20.2/pkg/scalers/authentication/authentication_helpers.go>.
+const HTTP_REQUESTS: &str = "keda_scaler_http_requests_total";
+const SCALED_RESOURCE: &str = "scaled_resource";
+/// What is no 2xx, or no answer at all.
+const NOT_ANSWERED: &str = r#",status_code!~"2..""#;
+/// More than this share of the requests goes unanswered where none is: each is tried twice, so that one that is answered at the second
+/// attempt is half.
+const HALF: &str = "0.5";
 const SCALED_OBJECT_PAUSED: &str = "keda_scaled_object_paused";
 /// Those of kube-state-metrics:
 /// <https://github.com/kubernetes/kube-state-metrics/blob/v2.17.0/docs/metrics/workload/horizontalpodautoscaler-metrics.md>.
@@ -72,17 +81,32 @@ impl Scaler<'_> {
         }
     }
 
-    /// Whether KEDA could not scale it, at a time within the window.
+    /// Whether KEDA could not scale it, at a time within the window. Once a fallback has begun KEDA counts no error any more, but
+    /// goes on counting the requests that its triggers send (`tests/conformance/vectors/errors.json`). Jobs have no fallback.
     pub fn fails(&self) -> Condition {
-        let metric = match self {
-            Self::Object { .. } => SCALED_OBJECT_ERRORS,
-            Self::Job { .. } => SCALED_JOB_ERRORS,
-        };
         let window = prometheus_duration(ERRORS);
-        let errors = self.told(metric, self.label(), |series| {
-            format!("increase({series}[{window}])")
-        });
-        Condition(format!("{errors} > 0"))
+        let increase = |series: &str| format!("increase({series}[{window}])");
+        let errors = |metric| self.told(metric, self.label(), increase);
+        Condition(match self {
+            Self::Object { name, .. } => {
+                let requests = |which| {
+                    self.together(
+                        "sum",
+                        HTTP_REQUESTS,
+                        (SCALED_RESOURCE, name),
+                        which,
+                        increase,
+                    )
+                };
+                format!(
+                    "{} > 0\nor {}\n> {HALF} * {}",
+                    errors(SCALED_OBJECT_ERRORS),
+                    requests(NOT_ANSWERED),
+                    requests("")
+                )
+            }
+            Self::Job { .. } => format!("{} > 0", errors(SCALED_JOB_ERRORS)),
+        })
     }
 
     /// Whether an annotation pauses it; nothing for what KEDA never tells it of.
@@ -149,16 +173,23 @@ impl Scaler<'_> {
     }
 
     /// What is told of an object of its namespace, however many programs tell it.
-    fn told(
+    fn told(&self, metric: &str, named: (&str, &str), of: impl Fn(&str) -> String) -> String {
+        self.together("max", metric, named, "", of)
+    }
+
+    /// The series of an object of its namespace, those that a further matcher selects, put together by an aggregation.
+    fn together(
         &self,
+        aggregation: &str,
         metric: &str,
         (kind, name): (&str, &str),
+        matcher: &str,
         of: impl Fn(&str) -> String,
     ) -> String {
         let (Self::Object { namespace, .. } | Self::Job { namespace, .. }) = self;
         let series = |namespace: &str| {
             of(&format!(
-                "{metric}{{{namespace}{kind}=\"{}\"}}",
+                "{metric}{{{namespace}{kind}=\"{}\"{matcher}}}",
                 promql_string(name)
             ))
         };
@@ -166,7 +197,7 @@ impl Scaler<'_> {
             Some(namespace) => {
                 let namespace = promql_string(namespace);
                 format!(
-                    "max({}\nor {})",
+                    "{aggregation}({}\nor {})",
                     series(&format!("{EXPORTED_NAMESPACE}=\"{namespace}\",")),
                     series(&format!(
                         "{EXPORTED_NAMESPACE}=\"\",namespace=\"{namespace}\","
@@ -174,7 +205,7 @@ impl Scaler<'_> {
                 )
             }
             None => format!(
-                "max by (namespace) (label_replace({}, \"namespace\", \"$1\", \"{EXPORTED_NAMESPACE}\", \"(.+)\"))",
+                "{aggregation} by (namespace) (label_replace({}, \"namespace\", \"$1\", \"{EXPORTED_NAMESPACE}\", \"(.+)\"))",
                 series("")
             ),
         }

@@ -8,7 +8,14 @@
 use serde_json::{Map, Value, json};
 
 use super::API_VERSION;
-use super::values::UNITS;
+
+/// The units of a duration: <https://docs.rs/humantime/2.4.0/humantime/fn.parse_duration.html>.
+const UNITS: &[&str] = &[
+    "nanos", "nsec", "ns", "usec", "us", "µs", "millis", "msec", "ms", "seconds", "second", "secs",
+    "sec", "s", "minutes", "minute", "min", "mins", "m", "hours", "hour", "hr", "hrs", "h", "days",
+    "day", "d", "weeks", "week", "wk", "wks", "w", "months", "month", "M", "years", "year", "yr",
+    "yrs", "y",
+];
 
 /// A mapping with known fields.
 #[derive(Debug)]

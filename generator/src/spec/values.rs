@@ -9,13 +9,6 @@ use crate::version::Version;
 
 /// The longest duration of any field. A job that runs for more than a month is not scaled by the minute.
 pub(super) const LONGEST: Duration = Duration::from_hours(720);
-/// The units of a duration: <https://docs.rs/humantime/2.4.0/humantime/fn.parse_duration.html>.
-pub(super) const UNITS: &[&str] = &[
-    "nanos", "nsec", "ns", "usec", "us", "µs", "millis", "msec", "ms", "seconds", "second", "secs",
-    "sec", "s", "minutes", "minute", "min", "mins", "m", "hours", "hour", "hr", "hrs", "h", "days",
-    "day", "d", "weeks", "week", "wk", "wks", "w", "months", "month", "M", "years", "year", "yr",
-    "yrs", "y",
-];
 /// The longest name of a worker. KEDA names the HPA `keda-hpa-` and the ScaledObject's name, and refuses more than 63 characters:
 /// <https://github.com/kedacore/keda/blob/v2.20.2/apis/keda/v1alpha1/scaledobject_webhook.go> (`verifyName`).
 const LONGEST_WORKER_NAME: usize = 54;

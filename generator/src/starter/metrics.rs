@@ -12,6 +12,7 @@ use super::facts::{Facts, Key, Known};
 use super::name::{Names, label, matches};
 use super::text::{head, line, one_line, queue, value};
 use super::{Nothing, Starter, Wishes};
+use crate::counted::counted;
 use crate::document::Dialect;
 use crate::exposition::Sample;
 use crate::plan::LONGEST_QUERY;
@@ -312,11 +313,6 @@ fn concurrency(facts: &Facts) -> (String, String) {
     }
 }
 
-fn counted(number: f64, what: &str) -> String {
-    let plural = if number > 1.0 { "s" } else { "" };
-    format!("{number} {what}{plural}")
-}
-
 fn job(out: &mut String, facts: &Facts) {
     let mean = facts.mean();
     // A job that runs for a moment tells nothing.
@@ -328,7 +324,7 @@ fn job(out: &mut String, facts: &Facts) {
     let mut remarks = Vec::new();
     if let Some((mean, jobs)) = mean {
         fields.push(format!("mean: {}", prometheus_duration(mean)));
-        remarks.push(format!("the mean of {jobs} timed jobs"));
+        remarks.push(format!("the mean of {}", counted(jobs, "timed job")));
     }
     if let Some((longest, whence)) = longest {
         fields.push(format!("longest: {}", prometheus_duration(longest)));
@@ -473,6 +469,26 @@ workers:
                 ..Wishes::default()
             };
             assert_eq!(made(&metrics, &wishes).unwrap_err(), expected, "{metrics}");
+        }
+        for (queues, unusable, no_match) in [
+            (
+                1,
+                "the one queue that is there cannot be used",
+                "the one queue that is there, `q`, does not match `x*`",
+            ),
+            (
+                2,
+                "none of the 2 queues can be used",
+                "none of the 2 queues matches `x*`; there are `q`",
+            ),
+        ] {
+            assert_eq!(Nothing::NoneUsable(queues).to_string(), unusable);
+            let nothing = Nothing::NoMatch {
+                queues,
+                patterns: "`x*`".to_owned(),
+                some: "`q`".to_owned(),
+            };
+            assert_eq!(nothing.to_string(), no_match);
         }
         let mut many = String::new();
         for n in 0..20_000 {

@@ -53,10 +53,16 @@ pub enum Nothing {
     )]
     NoQueue,
     /// There are queues, and none can be used.
-    #[error("none of the {0} queues can be used")]
+    #[error("{}", match .0 {
+        1 => "the one queue that is there cannot be used".to_owned(),
+        queues => format!("none of the {queues} queues can be used"),
+    })]
     NoneUsable(usize),
     /// No queue has a name that was asked for.
-    #[error("none of the {queues} queues matches {patterns}; there are {some}")]
+    #[error("{}", match .queues {
+        1 => format!("the one queue that is there, {some}, does not match {patterns}"),
+        queues => format!("none of the {queues} queues matches {patterns}; there are {some}"),
+    })]
     NoMatch {
         /// How many queues there are.
         queues: usize,

@@ -12,6 +12,7 @@ use bullmq_vocabulary::{DEFAULT_PREFIX, DEFAULT_REDIS_NAME, prometheus_duration}
 use super::name::{Names, is_name};
 use super::text::{head, line, one_line, queue, value};
 use super::{Starter, Wishes};
+use crate::counted::counted;
 use crate::decimal::Decimal;
 use crate::document::{self, Dialect, Kind, Node};
 use crate::plan::FallbackBehavior;
@@ -466,7 +467,7 @@ impl Reader {
         }
         let least = lengths.iter().min().copied()?;
         if lengths.iter().any(|length| *length != least) {
-            self.note(node, &format!("the triggers have several `listLength`; the smallest is taken, {least} jobs for each replica"));
+            self.note(node, &format!("the triggers have several `listLength`; the smallest is taken, {} for each replica", counted(least, "job")));
         }
         if triggers.len() > 1 && queues.len() > 1 {
             self.note(node, "KEDA took the largest of the lists; the spec adds the queues up, because one worker does the work of all");

@@ -1,10 +1,9 @@
 //! Replicas, as KEDA and the HPA compute them of what was answered: by the model that `explain` goes by, too.
 
 use super::report::{Decision, TriggerReport};
-use crate::control_loop::hpa::{Pods, Target};
+use crate::control_loop::hpa::{Pods, Target, shares};
 use crate::control_loop::keda::{Answer, reported};
 use crate::control_loop::{Config, jobs};
-use crate::decimal::Decimal;
 use crate::plan::{FallbackBehavior, Plan};
 
 /// What KEDA would do now.
@@ -54,41 +53,10 @@ pub(super) fn decision(plan: &Plan<'_>, triggers: &[TriggerReport]) -> Decision 
         let proposal = |replicas| config.hpa.proposal(target, value, Pods::settled(replicas));
         let range = config
             .hpa
-            .near_enough(proposal(0), |replicas| proposal(replicas) == replicas);
+            .near_enough(shares(value, *threshold), |replicas| {
+                proposal(replicas) == replicas
+            });
         (range != (now, now)).then_some(range)
     });
     Decision::Replicas { now, kept }
-}
-
-/// The replicas that the HPA computes from an average value: `ceil(value / threshold)`.
-pub(super) fn wanted(value: f64, threshold: Decimal) -> u32 {
-    let thousandths = reported(value).thousandths();
-    let replicas = thousandths.div_ceil(threshold.thousandths().max(1));
-    u32::try_from(replicas).unwrap_or(u32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trigger_asks_for_a_replica_for_each_part_of_its_value() {
-        let decimal = |text| Decimal::parse(text).unwrap();
-        for (value, threshold, replicas) in [
-            (0.0, "5", 0),
-            (-3.0, "5", 0),
-            (0.001, "5", 1),
-            (10.0, "10", 1),
-            (11.0, "10", 2),
-            (100.0, "10", 10),
-            (6.3, "0.9", 7),
-            (1e30, "0.001", u32::MAX),
-        ] {
-            assert_eq!(
-                wanted(value, decimal(threshold)),
-                replicas,
-                "{value} / {threshold}"
-            );
-        }
-    }
 }

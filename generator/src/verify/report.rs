@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bullmq_vocabulary::prometheus_duration;
 
-use super::replicas::wanted;
+use crate::control_loop::hpa::shares;
+use crate::control_loop::keda::reported;
 use crate::decimal::Decimal;
 use crate::plan::Plan;
 use crate::problem::Severity;
@@ -208,7 +209,7 @@ impl TriggerReport {
         self.value
             .as_ref()
             .ok()
-            .map(|value| wanted(*value, self.threshold))
+            .map(|value| shares(reported(*value), self.threshold))
     }
 }
 

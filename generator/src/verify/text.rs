@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::report::{
     Decision, Finding, Number, QueueReport, Report, Seconds, TriggerReport, WorkerReport,
 };
+use crate::counted::counted;
 use crate::plan::Plan;
 use crate::problem::Severity;
 use bullmq_vocabulary::{DEFAULT_PREFIX, DEFAULT_REDIS_NAME};
@@ -93,20 +94,19 @@ pub fn text(report: &Report<'_>, colour: bool) -> String {
 
 fn of_worker(out: &mut String, worker: &WorkerReport<'_>, paint: Paint) {
     let workload = worker.plan.workload;
-    let (target, replicas) = (&workload.target, workload.replicas);
+    let target = &workload.target;
     let namespace = match &workload.namespace {
         Some(namespace) => format!(" in {namespace}"),
         None => String::new(),
     };
     let _ = writeln!(
         out,
-        "{}: {}\n  {} {}{namespace}, {} to {} replicas",
+        "{}: {}\n  {} {}{namespace}, {}",
         paint.bold(&workload.name),
         decision(&worker.decision, worker.plan),
         target.kind,
         target.name,
-        replicas.min(),
-        replicas.max(),
+        workload.replicas,
     );
     let width = worker
         .triggers
@@ -146,8 +146,11 @@ fn of_worker(out: &mut String, worker: &WorkerReport<'_>, paint: Paint) {
     if shown.len() < worker.queues.len() {
         let _ = writeln!(
             out,
-            "  and {} more queues that are seen",
-            worker.queues.len() - shown.len()
+            "  and {}",
+            match worker.queues.len() - shown.len() {
+                1 => "one more queue that is seen".to_owned(),
+                more => format!("{more} more queues that are seen"),
+            }
         );
     }
     findings(out, &worker.findings, paint);
@@ -209,14 +212,14 @@ fn of_trigger(trigger: &TriggerReport) -> String {
 
 fn decision(decision: &Decision, plan: &Plan<'_>) -> String {
     match decision {
-        Decision::Replicas { now, kept: None } => replicas(*now),
+        Decision::Replicas { now, kept: None } => counted(now, "replica"),
         Decision::Replicas {
             now,
             kept: Some((from, to)),
         } if from == to => {
             format!(
                 "{} ({from} stays as it is, within the HPA's tolerance of 10%)",
-                replicas(*now)
+                counted(now, "replica")
             )
         }
         Decision::Replicas {
@@ -225,13 +228,10 @@ fn decision(decision: &Decision, plan: &Plan<'_>) -> String {
         } => {
             format!(
                 "{} ({from} to {to} stay as they are, within the HPA's tolerance of 10%)",
-                replicas(*now)
+                counted(now, "replica")
             )
         }
-        Decision::Jobs { now } => format!(
-            "{now} Job{}, those that run included",
-            if *now == 1 { "" } else { "s" }
-        ),
+        Decision::Jobs { now } => format!("{}, those that run included", counted(now, "Job")),
         Decision::Zero => {
             let quiet = bullmq_vocabulary::prometheus_duration(plan.workload.idle_after);
             format!("0 replicas, after {quiet} without demand")
@@ -244,8 +244,8 @@ fn decision(decision: &Decision, plan: &Plan<'_>) -> String {
         }
         Decision::Hold if let Some(fallback) = plan.fallback => {
             format!(
-                "holds: KEDA changes nothing, and at 0 replicas one starts after {} failures",
-                fallback.after_failures.saturating_add(1)
+                "holds: KEDA changes nothing, and at 0 replicas one starts after {}",
+                counted(fallback.after_failures.saturating_add(1), "failure")
             )
         }
         Decision::Hold => {
@@ -256,15 +256,12 @@ fn decision(decision: &Decision, plan: &Plan<'_>) -> String {
             after_failures,
         } => {
             format!(
-                "falls back: at least {} after {after_failures} failures",
-                replicas(*number)
+                "falls back: at least {} after {}",
+                counted(number, "replica"),
+                counted(after_failures, "failure")
             )
         }
     }
-}
-
-fn replicas(number: u32) -> String {
-    format!("{number} replica{}", if number == 1 { "" } else { "s" })
 }
 
 fn findings(out: &mut String, findings: &[Finding], paint: Paint) {

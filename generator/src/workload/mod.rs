@@ -8,11 +8,13 @@ mod check;
 mod template;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bullmq_vocabulary::{DEFAULT_PREFIX, DEFAULT_REDIS_NAME};
 
+use crate::counted::counted;
 use crate::decimal::Decimal;
 use crate::document::Node;
 use crate::problem::Span;
@@ -147,6 +149,16 @@ impl Replicas {
     }
 }
 
+/// As people say it: `0 to 20 replicas`, or `1 replica` where the number is fixed.
+impl fmt::Display for Replicas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.min != self.max {
+            write!(f, "{} to ", self.min)?;
+        }
+        f.write_str(&counted(self.max, "replica"))
+    }
+}
+
 /// One worker, known to be possible.
 #[derive(Clone, Debug)]
 pub struct Workload {
@@ -230,6 +242,18 @@ fn name(queue: &Queue) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bounds_are_told_as_people_say_them() {
+        for (min, max, told) in [
+            (0, 20, "0 to 20 replicas"),
+            (0, 1, "0 to 1 replica"),
+            (1, 1, "1 replica"),
+            (3, 3, "3 replicas"),
+        ] {
+            assert_eq!(Replicas::new(min, max).unwrap().to_string(), told);
+        }
+    }
 
     #[test]
     fn queues_are_named_with_what_is_unusual_and_only_so_many_of_them() {

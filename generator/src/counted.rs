@@ -1,0 +1,48 @@
+//! Numbers with the nouns that they count, as people say them.
+
+use std::fmt;
+
+/// A number and what it counts, whose plural ends in `s`: `1 job`, `2 jobs`.
+pub fn counted(number: impl fmt::Display, one: &str) -> String {
+    // Whatever kind of number it is, one is what is written so.
+    let number = number.to_string();
+    let plural = if number == "1" { "" } else { "s" };
+    format!("{number} {one}{plural}")
+}
+
+/// What comes once for so many: `every job that waits`, `every 2 jobs that wait`.
+pub fn every(number: impl fmt::Display, one: &str, many: &str) -> String {
+    match number.to_string().as_str() {
+        "1" => format!("every {one}"),
+        number => format!("every {number} {many}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decimal::Decimal;
+
+    #[test]
+    fn one_is_singular_whatever_kind_of_number_it_is() {
+        let decimal = |text| Decimal::parse(text).unwrap();
+        for (said, expected) in [
+            (counted(0_u32, "job"), "0 jobs"),
+            (counted(1_u64, "job"), "1 job"),
+            (counted(1.0_f64, "job"), "1 job"),
+            (counted(decimal("1"), "job"), "1 job"),
+            (counted(decimal("0.5"), "job"), "0.5 jobs"),
+            (counted(11_usize, "job"), "11 jobs"),
+            (
+                every(1_u32, "job that waits", "jobs that wait"),
+                "every job that waits",
+            ),
+            (
+                every(decimal("1.5"), "job that waits", "jobs that wait"),
+                "every 1.5 jobs that wait",
+            ),
+        ] {
+            assert_eq!(said, expected);
+        }
+    }
+}
