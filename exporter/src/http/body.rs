@@ -225,7 +225,7 @@ mod tests {
     use crate::model::{QueueId, QueueReading, Snapshot};
     use flate2::read::GzDecoder;
     use http_body_util::BodyExt as _;
-    use std::collections::{HashMap, HashSet};
+    use std::collections::HashSet;
     use std::io::Read as _;
     use std::sync::Arc;
 
@@ -256,7 +256,7 @@ mod tests {
             horizons: Arc::new([]),
             facts: None,
             workers: Vec::new(),
-            events: HashMap::new(),
+            events: Vec::new(),
             queues: (0..1000).map(read).collect(),
         };
         Page::new(vec![Arc::new(snapshot)], Format::Text, String::new())
