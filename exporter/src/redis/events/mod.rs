@@ -41,7 +41,7 @@ use crate::model::{ErrorCause, QueueId};
 const STREAMS_A_READ: usize = 100;
 
 /// How many bytes one command is meant to answer at most, judged by the largest entry that each stream sent last: a few milliseconds of
-/// Redis' time and of a local network.
+/// Redis' time and of a local network. The exporter holds the answer about twice, whole and as it comes.
 const BYTES_A_READ: usize = 4 << 20;
 
 /// How many entries one command asks of one stream at most, whatever their size: a stream whose return values suddenly grow sends so
@@ -328,7 +328,11 @@ impl Part<'_> {
             if round.is_empty() {
                 return Ok(pass);
             }
-            for batch in round.chunks_mut(STREAMS_A_READ) {
+            let mut rest = round.as_mut_slice();
+            while !rest.is_empty() {
+                let length = streams_a_read(rest.iter().map(|it| it.stream.entry_bytes));
+                let (batch, after) = rest.split_at_mut(length);
+                rest = after;
                 if !first && Instant::now() >= deadline {
                     pass.behind = true;
                     return Ok(pass);
@@ -455,6 +459,20 @@ struct Asked<'a> {
     key: &'a str,
     /// The entry that was read last.
     last: EntryId,
+}
+
+/// How many of these streams, by the size of their entries, one command asks: each sends one entry at least. One is always asked.
+fn streams_a_read(entry_bytes: impl Iterator<Item = usize>) -> usize {
+    let mut all = 0_usize;
+    let fits = |bytes: &usize| {
+        all = all.saturating_add(*bytes);
+        all <= BYTES_A_READ
+    };
+    entry_bytes
+        .take(STREAMS_A_READ)
+        .take_while(fits)
+        .count()
+        .max(1)
 }
 
 /// Reads a batch of streams once.
@@ -789,6 +807,24 @@ mod tests {
         assert_ne!(format!("{:?}", streams.room), free);
         streams.follow(&queues("b"), &board, now);
         assert_eq!(format!("{:?}", streams.room), free);
+    }
+
+    #[test]
+    fn streams_with_large_entries_are_asked_in_smaller_batches() {
+        for (sentence, entry_bytes, expected) in [
+            (
+                "usual ones",
+                vec![ENTRY_BYTES_AT_FIRST; 300],
+                STREAMS_A_READ,
+            ),
+            ("few", vec![ENTRY_BYTES_AT_LEAST; 3], 3),
+            ("one that is larger than a read", vec![usize::MAX; 2], 1),
+            ("half a read each", vec![BYTES_A_READ / 2; 9], 2),
+            ("a large one behind small ones", vec![1, 1, BYTES_A_READ], 2),
+        ] {
+            let streams = streams_a_read(entry_bytes.into_iter());
+            assert_eq!(streams, expected, "{sentence}");
+        }
     }
 
     #[test]
