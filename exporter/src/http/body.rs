@@ -5,7 +5,7 @@
 
 use std::io::{self, Write as _};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::buf::Writer;
@@ -13,7 +13,6 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 
 use crate::exposition::Page;
@@ -41,16 +40,23 @@ enum Source {
     Whole(Bytes),
     /// Written piece by piece. The memory of a piece is used again when it has been sent.
     Page { page: Page, piece: BytesMut },
-    /// Compressed piece by piece, by threads that keep nobody waiting.
-    Compressed(JoinHandle<io::Result<Compressing>>),
+    /// Compressed piece by piece. `rested` tells whether others have had their turn since the last one.
+    Compressed {
+        compressing: Box<Compressing>,
+        rested: bool,
+    },
     /// Sent.
     Nothing,
 }
 
 /// A page, written and compressed as far as it has been sent.
+///
+/// By the thread that sends it: a piece takes a millisecond or two, and others have their turn between two of them. By threads for what takes long
+/// the pieces went from one to the next of up to a dozen, and the allocator kept a heap for each.
 #[derive(Debug)]
 struct Compressing {
     page: Page,
+    /// What is compressed next.
     text: BytesMut,
     encoder: GzEncoder<Writer<BytesMut>>,
 }
@@ -60,23 +66,20 @@ impl Compressing {
     ///
     /// # Errors
     /// Never: it writes to memory.
-    fn go_on(mut self) -> io::Result<Self> {
+    fn go_on(&mut self) -> io::Result<Bytes> {
         loop {
-            self.text.clear();
-            self.page.fill(&mut self.text, PIECE);
             self.encoder.write_all(&self.text)?;
+            self.text.clear();
             if self.page.is_done() {
                 self.encoder.try_finish()?;
-                return Ok(self);
+                break;
             }
             if self.encoder.get_ref().get_ref().len() >= PIECE {
-                return Ok(self);
+                break;
             }
+            self.page.fill(&mut self.text, PIECE);
         }
-    }
-
-    fn piece(&mut self) -> Bytes {
-        self.encoder.get_mut().get_mut().split().freeze()
+        Ok(self.encoder.get_mut().get_mut().split().freeze())
     }
 }
 
@@ -95,18 +98,15 @@ impl Pieces {
 
     /// The same, compressed.
     pub(super) fn compressed(page: Page, first: BytesMut) -> Self {
-        let begun = move || {
-            let mut encoder = GzEncoder::new(piece().writer(), Compression::fast());
-            encoder.write_all(&first)?;
-            let text = first;
-            Compressing {
-                page,
-                text,
-                encoder,
-            }
-            .go_on()
-        };
-        Self::new(Source::Compressed(spawn_blocking(begun)))
+        let compressing = Box::new(Compressing {
+            page,
+            text: first,
+            encoder: GzEncoder::new(piece().writer(), Compression::fast()),
+        });
+        Self::new(Source::Compressed {
+            compressing,
+            rested: true,
+        })
     }
 }
 
@@ -164,23 +164,24 @@ impl Body for Pieces {
                 }
                 full
             }
-            Source::Compressed(work) => {
-                let done = ready!(Pin::new(work).poll(context));
-                let done = done.map_err(io::Error::other).flatten();
-                let mut compressing = match done {
-                    Ok(compressing) => compressing,
-                    Err(error) => {
-                        self.source = Source::Nothing;
-                        return Poll::Ready(Some(Err(CutOff::Compressing(error))));
-                    }
-                };
-                let full = compressing.piece();
-                self.source = if compressing.page.is_done() {
-                    Source::Nothing
-                } else {
-                    Source::Compressed(spawn_blocking(move || compressing.go_on()))
-                };
-                full
+            Source::Compressed { rested, .. } if !*rested => {
+                *rested = true;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Source::Compressed {
+                compressing,
+                rested,
+            } => {
+                *rested = false;
+                let outcome = compressing.go_on();
+                if compressing.page.is_done() || outcome.is_err() {
+                    self.source = Source::Nothing;
+                }
+                match outcome {
+                    Ok(full) => full,
+                    Err(error) => return Poll::Ready(Some(Err(CutOff::Compressing(error)))),
+                }
             }
         };
         Poll::Ready(Some(Ok(Frame::data(piece))))
@@ -189,7 +190,7 @@ impl Body for Pieces {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Whole(rest) => rest.is_empty(),
-            Source::Page { .. } | Source::Compressed(_) => false,
+            Source::Page { .. } | Source::Compressed { .. } => false,
             Source::Nothing => true,
         }
     }
@@ -197,7 +198,7 @@ impl Body for Pieces {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Whole(rest) => SizeHint::with_exact(rest.len() as u64),
-            Source::Page { .. } | Source::Compressed(_) => SizeHint::default(),
+            Source::Page { .. } | Source::Compressed { .. } => SizeHint::default(),
             Source::Nothing => SizeHint::with_exact(0),
         }
     }
@@ -224,6 +225,7 @@ mod tests {
     use crate::exposition::Format;
     use crate::model::{QueueId, QueueReading, Snapshot};
     use flate2::read::GzDecoder;
+    use futures_util::FutureExt as _;
     use http_body_util::BodyExt as _;
     use std::collections::HashSet;
     use std::io::Read as _;
@@ -241,6 +243,10 @@ mod tests {
 
     /// A page of many queues.
     fn page() -> Page {
+        page_of(1000)
+    }
+
+    fn page_of(queues: usize) -> Page {
         let read = |number| {
             let queue = QueueId {
                 prefix: "bull".into(),
@@ -257,7 +263,7 @@ mod tests {
             facts: None,
             workers: Vec::new(),
             events: Vec::new(),
-            queues: (0..1000).map(read).collect(),
+            queues: (0..queues).map(read).collect(),
         };
         Page::new(vec![Arc::new(snapshot)], Format::Text, String::new())
     }
@@ -285,6 +291,18 @@ mod tests {
         let mut read = Vec::new();
         GzDecoder::new(&*compressed).read_to_end(&mut read).unwrap();
         assert!(read == whole);
+    }
+
+    #[tokio::test]
+    async fn between_two_compressed_pieces_others_have_their_turn() {
+        let mut body = Pieces::compressed(page_of(3000), piece());
+        let mut came = Vec::new();
+        while !body.is_end_stream() {
+            came.push(body.frame().now_or_never().is_some());
+        }
+        let in_turns: Vec<bool> = (0..came.len()).map(|turn| turn % 2 == 0).collect();
+        assert_eq!(came, in_turns);
+        assert!(came.len() > 2, "more pieces than one");
     }
 
     #[tokio::test]

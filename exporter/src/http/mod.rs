@@ -272,14 +272,17 @@ async fn write_out(mut page: Page, takes_gzip: bool, longest: usize) -> Result<(
     })
 }
 
-/// The body, and whether it is compressed. Compressing has a thread of its own: it would keep others waiting.
+/// The body, and whether it is compressed. Compressing more than a piece has a thread of its own: it would keep others waiting.
 async fn encode(text: Bytes, takes_gzip: bool) -> Result<(Bytes, bool)> {
     if !takes_gzip || !body::worth_compressing(text.len()) {
         return Ok((text, false));
     }
-    let compressed = spawn_blocking(move || body::gzip(&text))
-        .await
-        .context("compressing")??;
+    let compressed = if text.len() <= body::PIECE {
+        body::gzip(&text)?
+    } else {
+        let compressed = spawn_blocking(move || body::gzip(&text)).await;
+        compressed.context("compressing")??
+    };
     Ok((compressed.into(), true))
 }
 

@@ -731,6 +731,9 @@ mod tests {
     use crate::endpoint::{Address, Endpoint, Login, ReadFrom, Topology};
     use crate::job_events::JobEvents;
     use bullmq_vocabulary::JobEvent;
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::sync::atomic::{AtomicBool, AtomicUsize};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     fn queues(names: &str) -> Arc<[QueueId]> {
         let queue = |name: &str| QueueId {
@@ -807,6 +810,101 @@ mod tests {
         assert_ne!(format!("{:?}", streams.room), free);
         streams.follow(&queues("b"), &board, now);
         assert_eq!(format!("{:?}", streams.room), free);
+    }
+
+    /// Answers each batch of commands: the time, and of the streams what `says` says.
+    async fn serve(mut client: DuplexStream, says: impl Fn(&str) -> String) {
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(length @ 1..) = client.read(&mut buffer).await {
+            let asked = String::from_utf8_lossy(&buffer[..length]);
+            let answer = if asked.contains("TIME") {
+                "*2\r\n$1\r\n1\r\n$1\r\n0\r\n".to_owned()
+            } else {
+                says(&asked)
+            };
+            client.write_all(answer.as_bytes()).await.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_was_denied_is_tried_once_a_minute_and_goes_on_where_it_was() {
+        const DENIED: &str = "-NOPERM this user has no permissions to run this command\r\n";
+        const NOTHING_NEW: &str = "*-1\r\n";
+        const NO_STREAM: &str = "-ERR no such key\r\n";
+        const STREAM: &str = "*6\r\n$17\r\nlast-generated-id\r\n$3\r\n9-1\r\n$6\r\nlength\r\n:1\r\n$13\r\nentries-added\r\n:1\r\n";
+        const NEW: &str = "*1\r\n*2\r\n$13\r\nbull:a:events\r\n*1\r\n*2\r\n$3\r\n9-1\r\n*4\r\n$5\r\nevent\r\n$5\r\nadded\r\n$5\r\njobId\r\n$1\r\n7\r\n";
+        let (here, there) = duplex(1 << 16);
+        let allowed = Arc::new(AtomicBool::new(true));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (is_allowed, count) = (Arc::clone(&allowed), Arc::clone(&asked));
+        tokio::spawn(serve(there, move |commands| {
+            let is_first = count.fetch_add(1, Relaxed) == 0;
+            let mut answer = String::new();
+            if commands.contains("XREAD") {
+                answer += if !is_allowed.load(Relaxed) {
+                    DENIED
+                } else if commands.contains("9-1") {
+                    NOTHING_NEW
+                } else {
+                    NEW
+                };
+            }
+            if commands.contains("XINFO") {
+                answer += if is_first { NO_STREAM } else { STREAM };
+            }
+            answer
+        }));
+        let connection = Connection::over(here);
+        let (mut streams, board) = (EventStreams::default(), Board::default());
+        streams.follow(&queues("a"), &board, Instant::now());
+        let mut pass = async || {
+            let (mut all, before) = (streams.whole(), asked.load(Relaxed));
+            let pass = all.read(&connection, &board, Instant::now()).await.unwrap();
+            let told = told(&board, "a", Instant::now());
+            let problems = pass
+                .problems
+                .into_iter()
+                .map(|(_, problem)| problem.cause());
+            let problems: Vec<_> = problems.collect();
+            (
+                told,
+                problems,
+                pass.mended.len(),
+                asked.load(Relaxed) - before,
+            )
+        };
+        let told = |told: &str| told.to_owned();
+        assert_eq!(
+            pass().await,
+            (told("a0"), vec![], 0, 1),
+            "it is not there yet"
+        );
+        allowed.store(false, Relaxed);
+        let denied = vec![ErrorCause::Denied];
+        assert_eq!(
+            pass().await,
+            (told(""), denied.clone(), 0, 2),
+            "and once more alone"
+        );
+        for _ in 0..29 {
+            tokio::time::advance(Duration::from_secs(2)).await;
+            assert_eq!(pass().await, (told(""), vec![], 0, 0), "it is left alone");
+        }
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(pass().await, (told(""), denied, 0, 2), "it is tried again");
+        allowed.store(true, Relaxed);
+        tokio::time::advance(COMPARISON_INTERVAL).await;
+        let (events, problems, mended, _) = pass().await;
+        assert_eq!(
+            (events, problems, mended),
+            (told("a1"), vec![], 1),
+            "nothing is lost"
+        );
+        assert_eq!(
+            pass().await,
+            (told("a1"), vec![], 0, 1),
+            "and nothing told twice"
+        );
     }
 
     #[test]
