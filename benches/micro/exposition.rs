@@ -3,7 +3,7 @@
 //! All three write the same series, which is checked first by reading their texts. A registry has to be filled in each scrape before it can be
 //! encoded, and made anew, or it would go on telling of queues that are gone; that is measured apart.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ fn snapshot() -> Arc<Snapshot> {
             });
             queues.len()
         ],
-        events: HashMap::new(),
+        events: Vec::new(),
         queues,
     })
 }

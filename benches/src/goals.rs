@@ -90,6 +90,11 @@ pub(crate) fn judge(results: &Results) -> Vec<Verdict> {
         MOST_MEMORY,
     ));
     verdicts.push(Verdict::of_memory(
+        "memory after 100 scrapes, with events",
+        results.with_events.resident,
+        MOST_MEMORY,
+    ));
+    verdicts.push(Verdict::of_memory(
         "growth while scraped every second",
         growth,
         MOST_GROWTH,

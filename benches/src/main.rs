@@ -4,6 +4,7 @@ mod bare;
 mod chart;
 mod contestant;
 mod data;
+mod events;
 mod goals;
 mod measure;
 mod memory;

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::bare::{AS_THE_EXPORTER, Manner, Unit};
 use crate::contestant::{Connections, Contestant, Exporter, Node, bare};
 use crate::data::{Data, Kind, Wanted};
+use crate::events::Writer;
 use crate::memory::Memory;
 use crate::progress::Progress;
 use crate::recording::Recording;
@@ -115,6 +116,8 @@ pub(crate) struct Results {
     pub(crate) manners: Vec<Row>,
     /// The memory of the exporter after a hundred scrapes on end.
     pub(crate) after_scrapes: Memory,
+    /// The same while it follows the queues' events, which keep coming.
+    pub(crate) with_events: Memory,
     /// Its memory at the beginning and at the end of scrapes every second.
     pub(crate) steady: (Memory, Memory),
     /// What is sent about queues of some kinds.
@@ -144,13 +147,14 @@ impl Bench {
             .map(|kind| (kind, recording.shown(&format!("made-{kind}"))))
             .into();
         let manners = self.manners(&busy, &recording)?;
-        let after_scrapes = self.scrape_on_end(&busy)?;
+        let after_scrapes = self.scrape_on_end(&busy, &[])?;
         let steady = self.scrape_every_second(&busy)?;
         let connections = self.connections(&busy, &recording)?;
         let idle = self.data(MOSTLY_IDLE, queues, 0)?;
         let (idle_rows, _) = self.contestants(&idle, "95 % idle")?;
         let many = self.data(0, queues, retained)?;
         let contents = self.contents(&busy, &idle, &many)?;
+        let with_events = self.scrape_with_events(&busy)?;
         drop((busy, idle, many));
         let mut sizes = Vec::new();
         for size in SMALLER {
@@ -172,6 +176,7 @@ impl Bench {
             sizes,
             manners,
             after_scrapes,
+            with_events,
             steady,
             commands,
             machine,
@@ -414,8 +419,17 @@ impl Bench {
         Ok(rows(&data.names.len().to_string(), &entries, figures))
     }
 
-    fn scrape_on_end(&self, data: &Data) -> Result<Memory> {
-        let mut exporter = self.start(data, &[])?;
+    /// The memory with events that keep coming. Last of all on this data: their streams are longer then.
+    fn scrape_with_events(&self, data: &Data) -> Result<Memory> {
+        let writer = Writer::start(&data.redis, &data.names)?;
+        let memory = self.scrape_on_end(data, &["--collect.events"])?;
+        writer.stop()?;
+        Ok(memory)
+    }
+
+    fn scrape_on_end(&self, data: &Data, flags: &[&str]) -> Result<Memory> {
+        // As Prometheus asks.
+        let mut exporter = self.start(data, flags)?.with_gzip();
         for number in 0..SCRAPES_BEFORE_MEMORY {
             self.progress.say(&format!(
                 "{number} of {SCRAPES_BEFORE_MEMORY} scrapes on end"
@@ -426,7 +440,7 @@ impl Bench {
     }
 
     fn scrape_every_second(&self, data: &Data) -> Result<(Memory, Memory)> {
-        let mut exporter = self.start(data, &[])?;
+        let mut exporter = self.start(data, &[])?.with_gzip();
         let mut first = None;
         for second in 0..=self.steady {
             self.progress.say(&format!(

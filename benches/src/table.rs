@@ -29,9 +29,11 @@ pub(crate) fn markdown(results: &Results) -> String {
     table(&mut text, results.manners.iter());
     let (first, last) = results.steady;
     text.extend([format!(
-        "\nMemory: {} after 100 scrapes on end (at most {}); scraped every second, {} after the first sixth of the time and {} at its end.",
+        "\nMemory: {} after 100 scrapes on end (at most {}), with --collect.events and events that keep coming {} (at most {}); scraped every second, {} after the first sixth of the time and {} at its end.",
         megabytes(results.after_scrapes.resident),
         megabytes(results.after_scrapes.peak),
+        megabytes(results.with_events.resident),
+        megabytes(results.with_events.peak),
         megabytes(first.resident),
         megabytes(last.resident)
     )]);

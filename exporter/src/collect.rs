@@ -146,8 +146,8 @@ pub struct Collector {
 /// The queues that the last successful discovery found.
 #[derive(Debug, Default)]
 struct Known {
-    /// In their order.
-    queues: Vec<QueueId>,
+    /// In their order, shared with who follows their events.
+    queues: Arc<[QueueId]>,
     /// Those of other shards whose workers could be taken for workers of these; hardly ever any.
     namesakes: Vec<QueueId>,
     discovery: Option<Discovery>,
@@ -172,7 +172,7 @@ impl Known {
     fn named(settings: &Settings) -> Self {
         let Shared { own, namesakes, .. } = Shared::new(settings.shard, named(settings).collect());
         Self {
-            queues: own,
+            queues: own.into(),
             namesakes,
             discovery: None,
             search: None,
@@ -182,9 +182,9 @@ impl Known {
     /// The queues among which the one of a worker is looked for, in their order.
     fn with_namesakes(&self) -> Cow<'_, [QueueId]> {
         if self.namesakes.is_empty() {
-            return Cow::Borrowed(&self.queues);
+            return Cow::Borrowed(&*self.queues);
         }
-        let mut all = [self.queues.as_slice(), &self.namesakes].concat();
+        let mut all = [&*self.queues, &*self.namesakes].concat();
         all.sort();
         Cow::Owned(all)
     }
@@ -662,8 +662,8 @@ impl Collector {
             facts: progress.facts().filter(|_| answered).cloned(),
             workers: progress.workers(&reading.known.queues),
             events: match &self.follower {
-                Some(follower) if answered => follower.current(),
-                _ => HashMap::new(),
+                Some(follower) if answered => follower.current(&reading.known.queues),
+                _ => Vec::new(),
             },
             queues,
         }
@@ -672,7 +672,7 @@ impl Collector {
     /// Follows the queues' events as long as the future is polled, if they are to be followed.
     pub async fn keep_following(&self) {
         if let Some(follower) = &self.follower {
-            let queues = || lock(&self.known).queues.clone();
+            let queues = || Arc::clone(&lock(&self.known).queues);
             follower.keep_following(queues, &self.changed).await;
         }
     }
@@ -680,7 +680,7 @@ impl Collector {
     /// Reads the queues' events once, if they are to be followed.
     pub async fn follow_once(&self) {
         if let Some(follower) = &self.follower {
-            let queues = lock(&self.known).queues.clone();
+            let queues = Arc::clone(&lock(&self.known).queues);
             // A failure is logged, and no event is served.
             let _ = follower.pass(&queues).await;
         }
@@ -740,7 +740,7 @@ impl Collector {
                 ..last
             })
         } else {
-            let are_others = before.discovery.is_none() || before.queues != queues;
+            let are_others = before.discovery.is_none() || *before.queues != *queues;
             let (count, unreadable) = (queues.len(), search.unreadable_names);
             self.log.discovered(count, are_others, unreadable, duration);
             Some(Discovery {
@@ -754,6 +754,12 @@ impl Collector {
             not_meant: search.not_meant,
             of_other_shards,
             unreadable_names: search.unreadable_names,
+        };
+        // The same queues stay where they are in memory: what is made anew every half minute and lives on scatters the rest of the heap.
+        let queues = if *before.queues == *queues {
+            Arc::clone(&before.queues)
+        } else {
+            queues.into()
         };
         let known = Arc::new(Known {
             queues,

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use crate::endpoint::Endpoint;
-use crate::job_events::JobEvents;
+use crate::job_events::PackedJobEvents;
 use crate::model::{ErrorCause, QueueId};
 use crate::redis::{
     AskError, Board, EventStreams, LinkError, Nodes, Part, Pass, ReplyError, SERVED_FOR, Share,
@@ -89,15 +89,19 @@ impl Follower {
         }
     }
 
-    /// What is known now of each queue whose events are read.
-    pub(crate) fn current(&self) -> HashMap<QueueId, Arc<JobEvents>> {
-        self.board.current(Instant::now())
+    /// What is known now of each of these queues, which are in order, where its events are read.
+    pub(crate) fn current(&self, queues: &[QueueId]) -> Vec<Option<PackedJobEvents>> {
+        self.board.current(queues, Instant::now())
     }
 
     /// Reads what is new in the events of these queues again and again, as long as the future is polled.
     ///
     /// When `changed` tells that there are other queues it does not wait: what happens to a new one until it is seen is not counted.
-    pub(crate) async fn keep_following(&self, queues: impl Fn() -> Vec<QueueId>, changed: &Notify) {
+    pub(crate) async fn keep_following(
+        &self,
+        queues: impl Fn() -> Arc<[QueueId]>,
+        changed: &Notify,
+    ) {
         let mut before = Instant::now();
         loop {
             let outcome = self.pass(&queues()).await;
@@ -118,7 +122,7 @@ impl Follower {
     ///
     /// # Errors
     /// When Redis cannot be asked; the reason is logged and counted.
-    pub(crate) async fn pass(&self, queues: &[QueueId]) -> Result<Pass, ErrorCause> {
+    pub(crate) async fn pass(&self, queues: &Arc<[QueueId]>) -> Result<Pass, ErrorCause> {
         let mut streams = self.streams.lock().await;
         streams.follow(queues, &self.board, Instant::now());
         let (cause, error) = match timeout(PASS_LIMIT, self.read(queues, &mut streams)).await {
@@ -150,10 +154,9 @@ impl Follower {
         self.nodes.locate(false).await?;
         let are_several = self.nodes.are_several();
         let shares = self.nodes.shares(queues, 0..queues.len());
-        let parts = streams.parts(queues, &shares, are_several);
-        let of_nobody = shares.of_nobody.iter().map(|(index, _)| *index);
+        let parts = streams.parts(&shares, are_several);
         self.board
-            .forget(of_nobody.filter_map(|index| queues.get(index)));
+            .forget(shares.of_nobody.iter().map(|(index, _)| *index));
         // Of one server it is known at once that it does not answer, even if there is nothing to be read.
         let asked = shares.of_nodes.iter().zip(parts);
         let asked = asked.filter(|(_, part)| !(are_several && part.is_empty()));
@@ -187,9 +190,9 @@ impl Follower {
     /// When it does not answer; nothing of its streams is served then.
     async fn read_node(&self, share: &Share, mut part: Part<'_>) -> Result<Pass, AskError> {
         let read = async {
-            let mut connection = share.link.connection().await?;
+            let connection = share.link.connection().await?;
             let deadline = Instant::now() + CATCH_UP_LIMIT;
-            part.read(&mut connection, &self.board, deadline).await
+            part.read(&connection, &self.board, deadline).await
         };
         let limit = if self.nodes.are_several() {
             NODE_LIMIT

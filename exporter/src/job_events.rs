@@ -1,5 +1,6 @@
 //! What the event stream of a queue told since the exporter first saw it: counts and timings, as plain data of the model.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bullmq_vocabulary::{JOB_SECONDS_BUCKETS, JobEvent};
@@ -48,6 +49,11 @@ impl Histogram {
     pub const fn sum(&self) -> Duration {
         Duration::from_millis(self.sum_millis)
     }
+
+    fn numbers(&mut self) -> impl Iterator<Item = &mut u64> {
+        let more = [&mut self.longer, &mut self.sum_millis];
+        self.counts.iter_mut().chain(more)
+    }
 }
 
 /// What one queue's events told.
@@ -72,11 +78,110 @@ impl JobEvents {
     pub fn seen(&self, event: JobEvent) -> u64 {
         self.counts.get(event as usize).copied().unwrap_or(0)
     }
+
+    /// All of it, to be kept.
+    pub fn pack(mut self) -> PackedJobEvents {
+        let mut bytes = Vec::with_capacity(USUAL_BYTES);
+        for number in self.numbers() {
+            let mut rest = *number;
+            while rest > u64::from(LOW_BITS) {
+                bytes.push(low_bits(rest) | !LOW_BITS);
+                rest >>= BITS_A_BYTE;
+            }
+            bytes.push(low_bits(rest));
+        }
+        PackedJobEvents(bytes.into())
+    }
+
+    fn numbers(&mut self) -> impl Iterator<Item = &mut u64> {
+        let histograms = self.wait.numbers().chain(self.processing.numbers());
+        self.counts.iter_mut().chain(histograms)
+    }
+}
+
+/// How many bits of a packed number a byte has; its highest one tells that more follow.
+const BITS_A_BYTE: u32 = 7;
+
+/// Those bits.
+const LOW_BITS: u8 = 0x7f;
+
+/// About how many bytes it takes.
+const USUAL_BYTES: usize = 96;
+
+fn low_bits(number: u64) -> u8 {
+    let [low, ..] = number.to_le_bytes();
+    low & LOW_BITS
+}
+
+/// What one queue's events told, as it is kept: of 10,000 queues the last state, the one that is being served and the one of the last scrape may be
+/// in memory at once, and most of their numbers are 0 or small, so each number takes the bytes that it needs (LEB128). Clones share them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PackedJobEvents(Arc<[u8]>);
+
+impl PackedJobEvents {
+    /// All of it.
+    pub fn unpack(&self) -> JobEvents {
+        let mut events = JobEvents::default();
+        let mut bytes = self.0.iter();
+        // Nothing has been told yet where there are no bytes.
+        for number in events.numbers() {
+            for shift in (0..u64::BITS).step_by(BITS_A_BYTE as usize) {
+                let byte = bytes.next().copied().unwrap_or(0);
+                *number |= u64::from(byte & LOW_BITS) << shift;
+                if byte & !LOW_BITS == 0 {
+                    break;
+                }
+            }
+        }
+        events
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_kept_is_what_was_told(
+            numbers in prop::collection::vec(
+                prop_oneof![3 => Just(0), 1 => 0..300_u64, 1 => any::<u64>(), 1 => Just(u64::MAX)],
+                60,
+            ),
+        ) {
+            let mut told = JobEvents::default();
+            for (place, number) in told.numbers().zip(numbers) {
+                *place = number;
+            }
+            let kept = told.clone().pack();
+            prop_assert_eq!(kept.unpack(), told);
+        }
+    }
+
+    #[test]
+    fn of_a_queue_that_is_used_a_few_hundred_bytes_become_a_few_dozen() {
+        let mut told = JobEvents::default();
+        assert_eq!(PackedJobEvents::default().unpack(), told);
+        for job in 0..1000 {
+            for event in [
+                JobEvent::Added,
+                JobEvent::Waiting,
+                JobEvent::Active,
+                JobEvent::Completed,
+            ] {
+                told.count(event);
+            }
+            told.wait.observe(Duration::from_millis(job));
+            told.processing.observe(Duration::from_millis(7 * job));
+        }
+        let (before, kept) = (size_of_val(&told), told.pack());
+        assert!(
+            before > 400 && kept.0.len() < 80,
+            "{before} and {} bytes",
+            kept.0.len()
+        );
+    }
 
     #[test]
     fn a_measurement_falls_into_the_first_bucket_that_is_not_shorter() {

@@ -14,6 +14,11 @@ use tokio::sync::Mutex;
 
 const USAGE: u8 = 2;
 
+/// How many threads read and serve. Redis is what a scrape waits for, and one thread reads three of them as fast as they answer. glibc's allocator
+/// keeps a heap for each thread: with two, each came to hold what whole scrapes need, as they met the one or the other (docs/performance.md).
+/// What computes for long (verifying passwords) has threads of its own.
+const WORKERS: usize = 1;
+
 fn main() -> ExitCode {
     logging::tell_panics_without_values();
     let outcome = match config::parse(std::env::args_os()) {
@@ -54,7 +59,7 @@ fn run(command: Command) -> Result<ExitCode> {
     };
     logging::start(config.log_level, config.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(WORKERS)
         .enable_all()
         .build()
         .context("the runtime could not be started")?;

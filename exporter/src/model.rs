@@ -2,14 +2,13 @@
 //!
 //! Nothing here knows Redis, HTTP or the text format. `redis` fills these types, `exposition` writes them out.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bullmq_vocabulary::JobState;
 
-use crate::job_events::JobEvents;
+use crate::job_events::PackedJobEvents;
 
 /// The prefix and the name of a queue: what BullMQ needs to find it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -359,8 +358,8 @@ pub struct Snapshot {
     pub facts: Option<RedisFacts>,
     /// The workers of each of `queues`, in their order, where they could be counted.
     pub workers: Vec<Option<Workers>>,
-    /// What the events of each queue told, if they are followed and could be read lately.
-    pub events: HashMap<QueueId, Arc<JobEvents>>,
+    /// What the events of each of `queues` told, in their order, where they could be read lately; empty if they are not followed.
+    pub events: Vec<Option<PackedJobEvents>>,
     /// The queues, in the order of their prefixes and names.
     pub queues: Vec<(QueueId, QueueReading)>,
 }

@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
     };
     assert!(passes <= 4);
     let counted: u64 = events
-        .values()
+        .iter()
         .flat_map(|events| JobEvent::ALL.map(|event| events.seen(event)))
         .sum();
     assert!(
@@ -25,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
         "{counted} of {}",
         told.entries.get()
     );
-    for events in events.values() {
+    for events in &events {
         assert!(events.wait.count() <= events.seen(JobEvent::Active));
         let finished = events.seen(JobEvent::Completed) + events.seen(JobEvent::Failed);
         assert!(

@@ -3,7 +3,6 @@
 pub mod redis;
 pub mod script;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +44,7 @@ pub fn snapshot(
         horizons: horizons.into(),
         facts: None,
         workers: Vec::new(),
-        events: HashMap::new(),
+        events: Vec::new(),
         queues,
     }
 }

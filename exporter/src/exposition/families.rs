@@ -1,11 +1,11 @@
 //! Which families there are, in the order in which they are written, and what each says of a server or of a queue.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use bullmq_vocabulary::{JOB_SECONDS_BUCKETS, JobEvent, JobState, Metric, label, metric};
 
 use super::samples::Samples;
-use crate::job_events::{Histogram, JobEvents};
+use crate::job_events::{Histogram, PackedJobEvents};
 use crate::model::{GroupStatus, QueueSnapshot, Snapshot, Workers};
 
 /// A metric, and where its samples come from.
@@ -29,7 +29,7 @@ pub(super) struct Queue<'a> {
     /// Nothing if workers are not counted, or could not be.
     pub(super) workers: Option<Workers>,
     /// Nothing if its events are not followed, or could not be read.
-    pub(super) events: Option<&'a Arc<JobEvents>>,
+    pub(super) events: Option<&'a PackedJobEvents>,
     /// The horizons, as values of a label.
     pub(super) horizons: &'a [String],
 }
@@ -160,16 +160,16 @@ pub(super) const FAMILIES: &[Family] = &[
     // What the queues' events told.
     of_queues(&metric::JOB_WAIT_SECONDS, |queue, out| {
         if let Some(events) = queue.events {
-            histogram(&events.wait, out);
+            histogram(&events.unpack().wait, out);
         }
     }),
     of_queues(&metric::JOB_PROCESSING_SECONDS, |queue, out| {
         if let Some(events) = queue.events {
-            histogram(&events.processing, out);
+            histogram(&events.unpack().processing, out);
         }
     }),
     of_queues(&metric::JOB_EVENTS_TOTAL, |queue, out| {
-        let Some(events) = queue.events else {
+        let Some(events) = queue.events.map(PackedJobEvents::unpack) else {
             return;
         };
         for event in JobEvent::ALL {

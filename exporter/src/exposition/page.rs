@@ -11,7 +11,6 @@ use bytes::BytesMut;
 use super::Format;
 use super::families::{FAMILIES, Family, Queue, Source};
 use super::samples::{Samples, write_label};
-use crate::job_events::JobEvents;
 use crate::model::{Flavor, QueueReading, Snapshot};
 
 /// An exposition, written as far as it has been asked for.
@@ -41,17 +40,8 @@ struct Server {
     snapshot: Arc<Snapshot>,
     labels: Labels,
     horizons: Vec<String>,
-    /// The queues that exist.
-    queues: Vec<Existing>,
-}
-
-/// A queue of a snapshot that is told of.
-#[derive(Debug)]
-struct Existing {
-    /// Its index in the snapshot.
-    index: usize,
-    /// Nothing if its events are not followed, or could not be read.
-    events: Option<Arc<JobEvents>>,
+    /// The queues that exist: their indices in the snapshot.
+    queues: Vec<usize>,
 }
 
 /// The labels of a server, and those of each of its queues, in one piece of memory.
@@ -85,24 +75,16 @@ impl Server {
         let of_server = line.len();
         let mut queues = Vec::with_capacity(snapshot.queues.len());
         for (index, (queue, reading)) in snapshot.queues.iter().enumerate() {
-            let flavor = match reading {
-                QueueReading::Gone => continue,
-                QueueReading::Unread => None,
-                QueueReading::Read(read) => Some(read.flavor),
-            };
+            if *reading == QueueReading::Gone {
+                continue;
+            }
             line.truncate(of_server);
             for (key, value) in [(label::PREFIX, &queue.prefix), (label::QUEUE, &queue.name)] {
                 line.extend_from_slice(b",");
                 write_label(&mut line, key, value);
             }
             close(&mut line);
-            // Bull has no such stream, and so nothing is known of its events.
-            let has_events = flavor == Some(Flavor::BullMq);
-            let events = snapshot.events.get(queue).filter(|_| has_events);
-            queues.push(Existing {
-                index,
-                events: events.cloned(),
-            });
+            queues.push(index);
         }
         let horizons = snapshot.horizons.iter();
         let horizons = horizons.map(|horizon| prometheus_duration(*horizon));
@@ -114,16 +96,19 @@ impl Server {
         }
     }
 
-    fn queue<'a>(&'a self, existing: &'a Existing) -> Queue<'a> {
-        let snapshot = match self.snapshot.queues.get(existing.index) {
+    fn queue(&self, index: usize) -> Queue<'_> {
+        let snapshot = match self.snapshot.queues.get(index) {
             Some((_, QueueReading::Read(read))) => Some(read.as_ref()),
             Some((_, QueueReading::Unread | QueueReading::Gone)) | None => None,
         };
-        let workers = self.snapshot.workers.get(existing.index);
+        let workers = self.snapshot.workers.get(index);
+        // Bull has no such stream, and so nothing is known of its events.
+        let has_events = snapshot.is_some_and(|read| read.flavor == Flavor::BullMq);
+        let events = self.snapshot.events.get(index).filter(|_| has_events);
         Queue {
             snapshot,
             workers: workers.copied().flatten().filter(|_| snapshot.is_some()),
-            events: existing.events.as_ref(),
+            events: events.and_then(Option::as_ref),
             horizons: &self.horizons,
         }
     }
@@ -177,9 +162,9 @@ impl Page {
                     }
                     Source::Servers(_) => {}
                     Source::Queues(write) => {
-                        while let Some(existing) = of.queues.get(*queue) {
+                        while let Some(index) = of.queues.get(*queue) {
                             *queue += 1;
-                            let seen = of.queue(existing);
+                            let seen = of.queue(*index);
                             if samples(*queue, &|out| write(&seen, out)) {
                                 return;
                             }

@@ -3,31 +3,22 @@
 //! The connection itself gives up a client that takes nothing at all. One that takes a byte now and then is given up here, when the whole
 //! body has taken too long.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::buf::Writer;
-use bytes::{BufMut as _, Bytes, BytesMut};
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::compress::{Compressed, Compressing};
+use super::piece::{PIECE, PIECE_MEMORY};
 use crate::exposition::Page;
 
-/// The size of a piece. Small enough that what a slow client waits for is little memory and the time is looked at often, large enough not to
-/// cost more system calls.
-pub(super) const PIECE: usize = 64 * 1024;
-/// How much memory a piece has: more than its size, as it ends with a whole sample. What one queue needs more than this for is made room for.
-const PIECE_MEMORY: usize = PIECE + 8 * 1024;
 /// How long a client may take to read a whole body. Prometheus gives up after its scrape timeout, at most a few minutes.
 const LIMIT: Duration = Duration::from_mins(2);
-/// Below this many bytes compressing costs more than it saves.
-const LEAST_COMPRESSED: usize = 1024;
-
 /// A body that is sent in pieces.
 #[derive(Debug)]
 pub(super) struct Pieces {
@@ -41,43 +32,10 @@ enum Source {
     Whole(Bytes),
     /// Written piece by piece. The memory of a piece is used again when it has been sent.
     Page { page: Page, piece: BytesMut },
-    /// Compressed piece by piece, by threads that keep nobody waiting.
-    Compressed(JoinHandle<io::Result<Compressing>>),
+    /// Compressed piece by piece: the next of them.
+    Compressed(oneshot::Receiver<io::Result<Compressed>>),
     /// Sent.
     Nothing,
-}
-
-/// A page, written and compressed as far as it has been sent.
-#[derive(Debug)]
-struct Compressing {
-    page: Page,
-    text: BytesMut,
-    encoder: GzEncoder<Writer<BytesMut>>,
-}
-
-impl Compressing {
-    /// Goes on until another piece is full or the page is done.
-    ///
-    /// # Errors
-    /// Never: it writes to memory.
-    fn go_on(mut self) -> io::Result<Self> {
-        loop {
-            self.text.clear();
-            self.page.fill(&mut self.text, PIECE);
-            self.encoder.write_all(&self.text)?;
-            if self.page.is_done() {
-                self.encoder.try_finish()?;
-                return Ok(self);
-            }
-            if self.encoder.get_ref().get_ref().len() >= PIECE {
-                return Ok(self);
-            }
-        }
-    }
-
-    fn piece(&mut self) -> Bytes {
-        self.encoder.get_mut().get_mut().split().freeze()
-    }
 }
 
 impl Pieces {
@@ -95,24 +53,10 @@ impl Pieces {
 
     /// The same, compressed.
     pub(super) fn compressed(page: Page, first: BytesMut) -> Self {
-        let begun = move || {
-            let mut encoder = GzEncoder::new(piece().writer(), Compression::fast());
-            encoder.write_all(&first)?;
-            let text = first;
-            Compressing {
-                page,
-                text,
-                encoder,
-            }
-            .go_on()
-        };
-        Self::new(Source::Compressed(spawn_blocking(begun)))
+        Self::new(Source::Compressed(
+            Compressing::new(page, first).next_piece(),
+        ))
     }
-}
-
-/// Memory for a piece.
-pub(super) fn piece() -> BytesMut {
-    BytesMut::with_capacity(PIECE_MEMORY)
 }
 
 impl<T: Into<Bytes>> From<T> for Pieces {
@@ -164,22 +108,19 @@ impl Body for Pieces {
                 }
                 full
             }
-            Source::Compressed(work) => {
-                let done = ready!(Pin::new(work).poll(context));
-                let done = done.map_err(io::Error::other).flatten();
-                let mut compressing = match done {
-                    Ok(compressing) => compressing,
+            Source::Compressed(next) => {
+                let next = ready!(Pin::new(next).poll(context));
+                let next = next.map_err(io::Error::other).flatten();
+                let (full, more) = match next {
+                    Ok(next) => next,
                     Err(error) => {
                         self.source = Source::Nothing;
                         return Poll::Ready(Some(Err(CutOff::Compressing(error))));
                     }
                 };
-                let full = compressing.piece();
-                self.source = if compressing.page.is_done() {
-                    Source::Nothing
-                } else {
-                    Source::Compressed(spawn_blocking(move || compressing.go_on()))
-                };
+                self.source = more.map_or(Source::Nothing, |compressing| {
+                    Source::Compressed(compressing.next_piece())
+                });
                 full
             }
         };
@@ -203,29 +144,15 @@ impl Body for Pieces {
     }
 }
 
-/// Whether a body of this size is worth compressing.
-pub(super) const fn worth_compressing(bytes: usize) -> bool {
-    bytes >= LEAST_COMPRESSED
-}
-
-/// The text in gzip, at the fastest level: higher ones take several times as long and save a tenth of the bytes of an exposition.
-///
-/// # Errors
-/// Never: it writes to memory.
-pub(super) fn gzip(text: &[u8]) -> io::Result<Vec<u8>> {
-    // An exposition shrinks to about a twentieth.
-    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 16), Compression::fast());
-    encoder.write_all(text)?;
-    encoder.finish()
-}
 #[cfg(test)]
 mod tests {
+    use super::super::piece::piece;
     use super::*;
     use crate::exposition::Format;
     use crate::model::{QueueId, QueueReading, Snapshot};
     use flate2::read::GzDecoder;
     use http_body_util::BodyExt as _;
-    use std::collections::{HashMap, HashSet};
+    use std::collections::HashSet;
     use std::io::Read as _;
     use std::sync::Arc;
 
@@ -256,7 +183,7 @@ mod tests {
             horizons: Arc::new([]),
             facts: None,
             workers: Vec::new(),
-            events: HashMap::new(),
+            events: Vec::new(),
             queues: (0..1000).map(read).collect(),
         };
         Page::new(vec![Arc::new(snapshot)], Format::Text, String::new())

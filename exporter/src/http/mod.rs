@@ -1,9 +1,11 @@
 //! The web side: `/metrics`, health, and a page that shows how the queues stand.
 
 mod body;
+mod compress;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod negotiation;
+mod piece;
 mod server;
 mod status;
 mod users;
@@ -232,7 +234,7 @@ impl Site {
             Ok(Scrape { page, .. }) if request.version() < Version::HTTP_11 => {
                 write_out(page, takes_gzip, usize::MAX).await
             }
-            Ok(Scrape { page, .. }) => write_out(page, takes_gzip, body::PIECE).await,
+            Ok(Scrape { page, .. }) => write_out(page, takes_gzip, piece::PIECE).await,
             Err(error) => Err(error),
         };
         let (body, compressed) = match answer {
@@ -260,7 +262,7 @@ impl Site {
 
 /// The body of a page, and whether it is compressed. A page that is no longer than this is made whole, so that its length is known.
 async fn write_out(mut page: Page, takes_gzip: bool, longest: usize) -> Result<(Pieces, bool)> {
-    let mut first = body::piece();
+    let mut first = piece::piece();
     page.fill(&mut first, longest);
     Ok(match (page.is_done(), takes_gzip) {
         (true, _) => {
@@ -272,14 +274,17 @@ async fn write_out(mut page: Page, takes_gzip: bool, longest: usize) -> Result<(
     })
 }
 
-/// The body, and whether it is compressed. Compressing has a thread of its own: it would keep others waiting.
+/// The body, and whether it is compressed. More than a piece is compressed by another thread: others would wait for it.
 async fn encode(text: Bytes, takes_gzip: bool) -> Result<(Bytes, bool)> {
-    if !takes_gzip || !body::worth_compressing(text.len()) {
+    if !takes_gzip || !compress::worth_compressing(text.len()) {
         return Ok((text, false));
     }
-    let compressed = spawn_blocking(move || body::gzip(&text))
-        .await
-        .context("compressing")??;
+    let compressed = if text.len() <= piece::PIECE {
+        compress::gzip(&text)?
+    } else {
+        let compressed = spawn_blocking(move || compress::gzip(&text)).await;
+        compressed.context("compressing")??
+    };
     Ok((compressed.into(), true))
 }
 

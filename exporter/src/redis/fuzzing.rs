@@ -57,26 +57,24 @@ pub async fn events(
     stream: DuplexStream,
     queues: &[QueueId],
     passes: usize,
-) -> (HashMap<QueueId, Arc<JobEvents>>, u64, usize) {
+) -> (Vec<JobEvents>, u64, usize) {
     let (board, mut streams, mut missed, mut made) =
         (Board::default(), EventStreams::default(), 0_u64, 0);
-    let mut connection = Connection::over(stream);
-    streams.follow(queues, &board, Instant::now());
+    let connection = Connection::over(stream);
+    streams.follow(&queues.into(), &board, Instant::now());
     for _ in 0..passes {
         // Later than the next comparison, so that every pass asks for everything.
         tokio::time::advance(Duration::from_mins(2)).await;
         let deadline = Instant::now() + PASS;
-        let Ok(pass) = streams
-            .whole()
-            .read(&mut connection, &board, deadline)
-            .await
-        else {
+        let Ok(pass) = streams.whole().read(&connection, &board, deadline).await else {
             break;
         };
         missed = missed.saturating_add(pass.missed);
         made += 1;
     }
-    (board.current(Instant::now()), missed, made)
+    let told = board.current(queues, Instant::now()).into_iter().flatten();
+    let told = told.map(|events| events.unpack()).collect();
+    (told, missed, made)
 }
 
 /// The workers in a list of clients. The queues must be in order.

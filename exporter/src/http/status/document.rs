@@ -623,7 +623,6 @@ mod tests {
     use crate::self_metrics::SelfMetrics;
     use crate::servers::{Last, Scraped};
     use crate::shard::Shard;
-    use std::collections::HashMap;
 
     /// A server that answered with one empty queue at this moment.
     fn answered(at: Instant, maxmemory_policy: &str) -> Standing {
@@ -660,7 +659,7 @@ mod tests {
                 ..RedisFacts::default()
             }),
             workers: Vec::new(),
-            events: HashMap::new(),
+            events: Vec::new(),
             queues: vec![(queue, QueueReading::Read(Arc::default()))],
         };
         Standing {

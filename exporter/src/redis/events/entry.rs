@@ -1,9 +1,8 @@
 //! One entry of an event stream, read from Redis' reply.
 
 use bullmq_vocabulary::JobEvent;
-use redis::Value;
 
-use super::super::reply::{Reply, ReplyError, number};
+use super::super::reply::{Reply, ReplyError, Source, number};
 use super::position::EntryId;
 
 /// What is of interest in an entry.
@@ -32,20 +31,17 @@ pub(super) struct Entry<'a> {
 /// When the reply is another.
 pub(super) fn entries<'a>(
     command: &'static str,
-    value: Option<&'a Value>,
+    source: Source<'a>,
 ) -> Result<Vec<Entry<'a>>, ReplyError> {
-    let Value::Array(values) = Reply::to(command, value).value()? else {
-        return Err(ReplyError::Unexpected { command });
-    };
-    values.iter().map(|value| entry(command, value)).collect()
+    let entries = Reply::of(command, source).items()?;
+    entries.map(|entry| read(command, entry)).collect()
 }
 
-fn entry<'a>(command: &'static str, value: &'a Value) -> Result<Entry<'a>, ReplyError> {
+fn read<'a>(command: &'static str, source: Source<'a>) -> Result<Entry<'a>, ReplyError> {
     let unexpected = || ReplyError::Unexpected { command };
-    let Value::Array(parts) = value else {
-        return Err(unexpected());
-    };
-    let id = Reply::to(command, parts.first()).text()?;
+    let reply = |source| Reply::of(command, source);
+    let mut parts = reply(source).items()?;
+    let id = reply(parts.next().ok_or_else(unexpected)?).text()?;
     let mut entry = Entry {
         id: id.and_then(EntryId::parse).ok_or_else(unexpected)?,
         event: JobEvent::Other,
@@ -54,20 +50,21 @@ fn entry<'a>(command: &'static str, value: &'a Value) -> Result<Entry<'a>, Reply
         due: None,
         bytes: id.unwrap_or_default().len(),
     };
+    let fields = reply(parts.next().ok_or_else(unexpected)?);
     // An entry that was deleted while a consumer group held it has no fields.
-    let fields = match parts.get(1) {
-        Some(Value::Nil) => Vec::new(),
-        fields => Reply::to(command, fields).texts()?,
-    };
-    for field in fields.chunks(2) {
-        let [Some(name), Some(value)] = field else {
+    if fields.text() == Ok(None) {
+        return Ok(entry);
+    }
+    let mut fields = fields.items()?;
+    while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+        let (Some(name), Some(value)) = (reply(name).text()?, reply(value).text()?) else {
             continue;
         };
         entry.bytes += name.len() + value.len();
-        match *name {
+        match name {
             b"event" => entry.event = JobEvent::of(value),
             b"jobId" => entry.job = value,
-            b"prev" => entry.was_delayed = *value == b"delayed",
+            b"prev" => entry.was_delayed = value == b"delayed",
             b"delay" => entry.due = due(value),
             _ => {}
         }
@@ -84,6 +81,7 @@ fn due(text: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use redis::Value;
 
     fn text(text: &str) -> Value {
         Value::BulkString(text.into())
@@ -177,11 +175,11 @@ mod tests {
             let reply = Value::Array(vec![row("5-1", fields)]);
             let pairs = fields.chunks_exact(2).flatten();
             let bytes = "5-1".len() + pairs.map(|field| field.len()).sum::<usize>();
-            let read = entries("XRANGE", Some(&reply)).unwrap();
+            let read = entries("XRANGE", Source::Value(&reply)).unwrap();
             assert_eq!(read, [Entry { bytes, ..expected }], "{sentence}");
         }
         let deleted = Value::Array(vec![Value::Array(vec![text("5-1"), Value::Nil])]);
-        let read = entries("XRANGE", Some(&deleted)).unwrap();
+        let read = entries("XRANGE", Source::Value(&deleted)).unwrap();
         assert_eq!(
             read,
             [Entry {
@@ -210,9 +208,15 @@ mod tests {
                 Value::Array(vec![Value::Int(1), Value::Int(2)]),
             ])]),
         ] {
-            assert!(entries("XRANGE", Some(&reply)).is_err(), "{reply:?}");
+            assert!(
+                entries("XRANGE", Source::Value(&reply)).is_err(),
+                "{reply:?}"
+            );
         }
-        assert!(entries("XRANGE", None).is_err());
-        assert_eq!(entries("XRANGE", Some(&Value::Array(vec![]))).unwrap(), []);
+        assert!(entries("XRANGE", Source::Missing).is_err());
+        assert_eq!(
+            entries("XRANGE", Source::Value(&Value::Array(vec![]))).unwrap(),
+            []
+        );
     }
 }

@@ -25,18 +25,24 @@ const MEMORY: Duration = Duration::from_hours(24);
 /// The longest id that is remembered. BullMQ's own are numbers or UUIDs; an application's may be anything.
 const LONGEST_ID: usize = 256;
 
-/// Where a job is, and since when, in milliseconds since 1970.
+/// Where a job is, and since when, or from when on, in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Waiting { since: u64 },
     Active { since: u64 },
+    Delayed { due: u64 },
 }
 
 impl Phase {
-    const fn since(self) -> u64 {
+    const fn time(self) -> u64 {
         match self {
             Self::Waiting { since } | Self::Active { since } => since,
+            Self::Delayed { due } => due,
         }
+    }
+
+    const fn is_delayed(self) -> bool {
+        matches!(self, Self::Delayed { .. })
     }
 }
 
@@ -53,9 +59,9 @@ impl Default for Room {
 /// What is remembered of the jobs of one queue.
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
-    begun: HashMap<Box<[u8]>, Phase>,
-    /// When delayed jobs fall due.
-    due: HashMap<Box<[u8]>, u64>,
+    phases: HashMap<Box<[u8]>, Phase>,
+    /// How many of them are delayed.
+    delayed: usize,
 }
 
 impl Jobs {
@@ -66,47 +72,35 @@ impl Jobs {
         let elapsed = |since: u64| Duration::from_millis(now.saturating_sub(since));
         match entry.event {
             JobEvent::Waiting => {
-                let due = forget(&mut self.due, id, room);
-                let since = if entry.was_delayed {
+                let since = match self.phases.get(id) {
                     // A worker moves it when it is due or later; in between it was ready, but nobody was there to take it.
-                    due.map(|due| due.min(now))
-                } else {
-                    Some(now)
+                    Some(Phase::Delayed { due }) if entry.was_delayed => Some(now.min(*due)),
+                    _ => (!entry.was_delayed).then_some(now),
                 };
-                match since {
-                    Some(since) => remember(&mut self.begun, id, Phase::Waiting { since }, room),
-                    None => drop(forget(&mut self.begun, id, room)),
-                }
+                let phase = since.map(|since| Phase::Waiting { since });
+                self.enter(id, phase, room);
             }
             JobEvent::Active => {
-                forget(&mut self.due, id, room);
-                if let Some(Phase::Waiting { since }) = self.begun.get(id) {
-                    told.wait.observe(elapsed(*since));
+                let phase = Phase::Active { since: now };
+                if let Some(Phase::Waiting { since }) = self.enter(id, Some(phase), room) {
+                    told.wait.observe(elapsed(since));
                 }
-                remember(&mut self.begun, id, Phase::Active { since: now }, room);
             }
             JobEvent::Completed | JobEvent::Failed => {
-                if let Some(Phase::Active { since }) = forget(&mut self.begun, id, room) {
+                if let Some(Phase::Active { since }) = self.enter(id, None, room) {
                     told.processing.observe(elapsed(since));
                 }
             }
             JobEvent::Delayed => {
-                forget(&mut self.begun, id, room);
                 let limit = now.saturating_add(millis(MEMORY));
-                match entry.due.filter(|due| *due <= limit) {
-                    Some(due) => remember(&mut self.due, id, due, room),
-                    None => drop(forget(&mut self.due, id, room)),
-                }
+                let due = entry.due.filter(|due| *due <= limit);
+                self.enter(id, due.map(|due| Phase::Delayed { due }), room);
             }
             JobEvent::WaitingChildren | JobEvent::Removed => {
-                forget(&mut self.begun, id, room);
-                forget(&mut self.due, id, room);
+                self.enter(id, None, room);
             }
-            JobEvent::Drained => {
-                // No job is waiting or active: what is remembered of such was removed without a word.
-                room.0 += self.begun.len();
-                self.begun.clear();
-            }
+            // No job is waiting or active: what is remembered of such was removed without a word.
+            JobEvent::Drained => self.keep(Phase::is_delayed, room),
             JobEvent::Added
             | JobEvent::Progress
             | JobEvent::RetriesExhausted
@@ -123,45 +117,64 @@ impl Jobs {
 
     /// Forgets every job: something was missed, and what is remembered may have changed since.
     pub(super) fn forget_all(&mut self, room: &mut Room) {
-        room.0 += self.begun.len() + self.due.len();
-        self.begun = HashMap::new();
-        self.due = HashMap::new();
+        room.0 += self.phases.len();
+        *self = Self::default();
     }
 
     /// Forgets the jobs of which nothing has been heard for too long.
     pub(super) fn forget_old(&mut self, now: u64, room: &mut Room) {
         let oldest = now.saturating_sub(millis(MEMORY));
-        let before = self.begun.len() + self.due.len();
-        self.begun.retain(|_, phase| phase.since() >= oldest);
-        self.due.retain(|_, due| *due >= oldest);
-        room.0 += before - self.begun.len() - self.due.len();
+        self.keep(|phase| phase.time() >= oldest, room);
         // A burst must not hold its memory for ever.
-        if self.begun.capacity() > 4 * self.begun.len() {
-            self.begun.shrink_to_fit();
+        if self.phases.capacity() > 4 * self.phases.len() {
+            self.phases.shrink_to_fit();
         }
-        if self.due.capacity() > 4 * self.due.len() {
-            self.due.shrink_to_fit();
+    }
+
+    /// Remembers where a job is now, or forgets it, and returns where it was.
+    fn enter(&mut self, id: &[u8], phase: Option<Phase>, room: &mut Room) -> Option<Phase> {
+        let has_place = |phase: &Phase| {
+            let delayed = self.delayed;
+            let alike = if phase.is_delayed() {
+                delayed
+            } else {
+                self.phases.len() - delayed
+            };
+            alike < MOST_OF_A_QUEUE
+        };
+        let before = self.phases.get(id).copied();
+        let stays = |phase: &Phase| before.is_some_and(|it| it.is_delayed() == phase.is_delayed());
+        let phase = phase.filter(|phase| stays(phase) || has_place(phase));
+        if let Some(phase) = phase {
+            if let Some(known) = self.phases.get_mut(id) {
+                *known = phase;
+            } else if room.0 > 0 && (1..=LONGEST_ID).contains(&id.len()) {
+                self.phases.insert(id.into(), phase);
+                room.0 -= 1;
+            } else {
+                return None;
+            }
+            self.delayed += usize::from(phase.is_delayed());
+        } else if before.is_some() {
+            self.phases.remove(id);
+            room.0 += 1;
         }
+        self.delayed -= usize::from(before.is_some_and(Phase::is_delayed));
+        before
+    }
+
+    /// Forgets all others.
+    fn keep(&mut self, meant: impl Fn(Phase) -> bool, room: &mut Room) {
+        let before = self.phases.len();
+        self.phases.retain(|_, phase| meant(*phase));
+        room.0 += before - self.phases.len();
+        let delayed = self.phases.values().filter(|phase| phase.is_delayed());
+        self.delayed = delayed.count();
     }
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn remember<V>(jobs: &mut HashMap<Box<[u8]>, V>, id: &[u8], value: V, room: &mut Room) {
-    if let Some(known) = jobs.get_mut(id) {
-        *known = value;
-    } else if jobs.len() < MOST_OF_A_QUEUE && room.0 > 0 && (1..=LONGEST_ID).contains(&id.len()) {
-        jobs.insert(id.into(), value);
-        room.0 -= 1;
-    }
-}
-
-fn forget<V>(jobs: &mut HashMap<Box<[u8]>, V>, id: &[u8], room: &mut Room) -> Option<V> {
-    let known = jobs.remove(id);
-    room.0 += usize::from(known.is_some());
-    known
 }
 
 #[cfg(test)]
@@ -187,6 +200,12 @@ mod tests {
             jobs.take(&entry, &mut told, &mut room);
         }
         (told, jobs, room)
+    }
+
+    fn begun_and_delayed(jobs: &Jobs) -> (usize, usize) {
+        let delayed = jobs.phases.values().filter(|phase| phase.is_delayed());
+        assert_eq!(delayed.count(), jobs.delayed);
+        (jobs.phases.len() - jobs.delayed, jobs.delayed)
     }
 
     #[expect(clippy::too_many_lines, reason = "a table")]
@@ -293,6 +312,13 @@ mod tests {
                 1,
             ),
             (
+                "delayed, and failed without having been active",
+                "0 delayed a 5000\n20 failed a",
+                (0, 0),
+                (0, 0),
+                0,
+            ),
+            (
                 "an id used again",
                 "0 waiting a\n1 active a\n2 completed a\n10 waiting a\n13 active a\n20 completed a",
                 (2, 4),
@@ -331,7 +357,8 @@ mod tests {
                 processing,
                 "{sentence}: processing"
             );
-            let all = jobs.begun.len() + jobs.due.len();
+            let (begun, delayed) = begun_and_delayed(&jobs);
+            let all = begun + delayed;
             assert_eq!(all, remembered, "{sentence}: remembered");
             assert_eq!(room.0, MOST_IN_ALL - all, "{sentence}: room");
         }
@@ -352,16 +379,13 @@ mod tests {
         let (told, mut jobs, mut room) = told(&events);
         assert_eq!(told.wait.count(), MOST_OF_A_QUEUE as u64);
         assert_eq!(told.seen(JobEvent::Waiting), MOST_OF_A_QUEUE as u64 + 5);
-        assert_eq!(
-            (jobs.begun.len(), jobs.due.len()),
-            (MOST_OF_A_QUEUE, MOST_OF_A_QUEUE)
-        );
+        assert_eq!(begun_and_delayed(&jobs), (MOST_OF_A_QUEUE, MOST_OF_A_QUEUE));
         assert_eq!(room.0, MOST_IN_ALL - 2 * MOST_OF_A_QUEUE);
 
         jobs.forget_old(millis(MEMORY) + 6, &mut room);
-        assert_eq!((jobs.begun.len(), jobs.due.len()), (MOST_OF_A_QUEUE, 0));
+        assert_eq!(begun_and_delayed(&jobs), (MOST_OF_A_QUEUE, 0));
         jobs.forget_old(millis(MEMORY) + 8, &mut room);
-        assert_eq!((jobs.begun.len(), jobs.begun.capacity()), (0, 0));
+        assert_eq!((jobs.phases.len(), jobs.phases.capacity()), (0, 0));
         assert_eq!(room.0, MOST_IN_ALL);
     }
 
@@ -379,17 +403,17 @@ mod tests {
         };
         one.take(&entry("a", JobEvent::Waiting), &mut told, &mut room);
         other.take(&entry("a", JobEvent::Waiting), &mut told, &mut room);
-        assert_eq!((one.begun.len(), other.begun.len(), room.0), (1, 0, 0));
+        assert_eq!((one.phases.len(), other.phases.len(), room.0), (1, 0, 0));
         one.forget_all(&mut room);
         other.take(&entry("a", JobEvent::Waiting), &mut told, &mut room);
-        assert_eq!((one.begun.len(), other.begun.len(), room.0), (0, 1, 0));
+        assert_eq!((one.phases.len(), other.phases.len(), room.0), (0, 1, 0));
     }
 
     #[test]
     fn an_id_that_is_too_long_is_not_remembered() {
         for (length, remembered) in [(LONGEST_ID, 1), (LONGEST_ID + 1, 0)] {
             let (_, jobs, _) = told(&format!("0 waiting {}", "x".repeat(length)));
-            assert_eq!(jobs.begun.len(), remembered, "{length}");
+            assert_eq!(jobs.phases.len(), remembered, "{length}");
         }
     }
 }

@@ -16,11 +16,10 @@ mod entry;
 mod jobs;
 mod position;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redis::{Pipeline, Value};
 use tokio::time::Instant;
 
 use self::entry::{Entry, entries};
@@ -30,18 +29,19 @@ use super::client::AskError;
 use super::connection::Connection;
 use super::keys::Keys;
 use super::link_error::LinkError;
-use super::nodes::Shares;
-use super::reply::{Reply, ReplyError};
+use super::nodes::{Share, Shares};
+use super::reply::{Reply, ReplyError, Source};
 use super::score::Millis;
 use super::slots::slot_of;
-use crate::job_events::JobEvents;
+use super::wire::{Commands, Replies};
+use crate::job_events::PackedJobEvents;
 use crate::model::{ErrorCause, QueueId};
 
 /// How many streams one command asks. More would keep Redis from its other clients for longer.
 const STREAMS_A_READ: usize = 100;
 
 /// How many bytes one command is meant to answer at most, judged by the largest entry that each stream sent last: a few milliseconds of
-/// Redis' time and of a local network.
+/// Redis' time and of a local network. The exporter holds the answer about twice, whole and as it comes.
 const BYTES_A_READ: usize = 4 << 20;
 
 /// How many entries one command asks of one stream at most, whatever their size: a stream whose return values suddenly grow sends so
@@ -62,73 +62,129 @@ pub(crate) const SERVED_FOR: Duration = Duration::from_secs(10);
 
 /// Where a pass leaves what it learnt for the scrapes.
 #[derive(Debug, Default)]
-pub(crate) struct Board(Mutex<HashMap<QueueId, Told>>);
+pub(crate) struct Board(Mutex<Notes>);
 
-#[derive(Debug)]
+/// What was told of each queue, in their order; nothing of those whose stream has not been read, or cannot be.
+#[derive(Debug, Default)]
+struct Notes {
+    queues: Arc<[QueueId]>,
+    told: Vec<Option<Told>>,
+}
+
+#[derive(Clone, Debug)]
 struct Told {
     at: Instant,
-    events: Arc<JobEvents>,
+    events: PackedJobEvents,
 }
 
 impl Board {
-    /// What is known of each queue whose stream has been read lately.
-    pub(crate) fn current(&self, now: Instant) -> HashMap<QueueId, Arc<JobEvents>> {
-        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = told
-            .iter()
-            .filter(|(_, told)| now.duration_since(told.at) <= SERVED_FOR);
-        current
-            .map(|(queue, told)| (queue.clone(), Arc::clone(&told.events)))
-            .collect()
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nothing of these queues is current any more.
-    pub(crate) fn forget<'a>(&self, queues: impl IntoIterator<Item = &'a QueueId>) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for queue in queues {
-            told.remove(queue);
+    /// What is known of each of these queues, in their order, where its stream has been read lately. Both these and those that are followed are
+    /// in order; for a moment they need not be the same.
+    pub(crate) fn current(&self, queues: &[QueueId], now: Instant) -> Vec<Option<PackedJobEvents>> {
+        let notes = self.notes();
+        let mut followed = notes.queues.iter().zip(&notes.told).peekable();
+        let current = |queue| {
+            while followed.next_if(|(other, _)| *other < queue).is_some() {}
+            let (_, told) = followed.next_if(|(other, _)| *other == queue)?;
+            let told = told.as_ref()?;
+            let is_current = now.duration_since(told.at) <= SERVED_FOR;
+            is_current.then(|| told.events.clone())
+        };
+        queues.iter().map(current).collect()
+    }
+
+    /// Nothing of the queues in these places is current any more.
+    pub(crate) fn forget(&self, places: impl IntoIterator<Item = usize>) {
+        let mut notes = self.notes();
+        for place in places {
+            if let Some(told) = notes.told.get_mut(place) {
+                *told = None;
+            }
         }
     }
 
     /// Nothing is current any more.
     pub(crate) fn clear(&self) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.clear();
+        self.notes().told.fill(None);
+    }
+
+    /// Is about these queues from now on.
+    fn follow(&self, queues: &Arc<[QueueId]>) {
+        let mut notes = self.notes();
+        let before = std::mem::take(&mut *notes);
+        let told = before.queues.iter().zip(before.told);
+        let mut told: BTreeMap<&QueueId, Option<Told>> = told.collect();
+        let known = |queue| told.remove(queue).flatten();
+        notes.told = queues.iter().map(known).collect();
+        notes.queues = Arc::clone(queues);
+    }
+
+    /// Takes what a batch learnt.
+    fn take(&self, batch: &[&mut Followed<'_>]) {
+        let at = Instant::now();
+        let mut notes = self.notes();
+        for Followed { place, stream, .. } in batch {
+            if let Some(told) = notes.told.get_mut(*place) {
+                let is_known = stream.broken.is_none() && !stream.away && stream.position.is_some();
+                *told = is_known.then(|| Told {
+                    at,
+                    events: stream.told.clone(),
+                });
+            }
+        }
     }
 }
 
 /// The streams that are followed, and what was learnt from them.
 #[derive(Debug, Default)]
 pub(crate) struct EventStreams {
-    streams: BTreeMap<QueueId, Stream>,
+    queues: Arc<[QueueId]>,
+    /// One of each queue, in their order.
+    streams: Vec<Stream>,
     room: Mutex<Room>,
 }
 
 /// The streams that one node has.
 #[derive(Debug)]
 pub(crate) struct Part<'a> {
-    streams: Vec<(&'a QueueId, &'a mut Stream)>,
+    streams: Vec<Followed<'a>>,
     room: &'a Mutex<Room>,
     /// Whether one command may ask of one slot only.
     by_slot: bool,
 }
 
+/// A stream in a pass.
+#[derive(Debug)]
+struct Followed<'a> {
+    /// The place of its queue among all.
+    place: usize,
+    queue: &'a QueueId,
+    stream: &'a mut Stream,
+    /// How many entries have been read.
+    read: u64,
+    /// Whether there may be more.
+    has_more: bool,
+}
+
+/// What is kept of a stream between two passes; there may be tens of thousands.
 #[derive(Debug)]
 struct Stream {
-    key: Arc<str>,
-    slot: Option<usize>,
     /// Nothing until it has been seen.
     position: Option<Position>,
+    compare_at: Instant,
+    jobs: Jobs,
+    told: PackedJobEvents,
+    entry_bytes: usize,
     /// Whether entries may have been lost that are not counted yet.
     gap: bool,
-    compare_at: Instant,
     /// Why it cannot be read; it is not tried before the next comparison.
     broken: Option<ErrorCause>,
     /// Whether another node has it now, or will have it soon.
     away: bool,
-    entry_bytes: usize,
-    jobs: Jobs,
-    told: Arc<JobEvents>,
 }
 
 /// What a pass found.
@@ -162,60 +218,70 @@ impl Pass {
 
 impl EventStreams {
     /// Follows the streams of these queues, and forgets all others.
-    pub(crate) fn follow(&mut self, queues: &[QueueId], board: &Board, now: Instant) {
-        let before = self.streams.len();
-        let mut gone = std::mem::take(&mut self.streams);
-        for (place, queue) in queues.iter().enumerate() {
-            let stream = gone
-                .remove(queue)
-                .unwrap_or_else(|| Stream::of(queue, place, now));
-            self.streams.insert(queue.clone(), stream);
-        }
-        if gone.is_empty() && before <= self.streams.len() {
+    pub(crate) fn follow(&mut self, queues: &Arc<[QueueId]>, board: &Board, now: Instant) {
+        if Arc::ptr_eq(&self.queues, queues) {
             return;
         }
-        let mut told = board.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (queue, mut stream) in gone {
+        let before = std::mem::replace(&mut self.queues, Arc::clone(queues));
+        let streams = before.iter().zip(std::mem::take(&mut self.streams));
+        let mut streams: BTreeMap<&QueueId, Stream> = streams.collect();
+        let stream = |(place, queue)| {
+            let known = streams.remove(queue);
+            known.unwrap_or_else(|| Stream::new(place, now))
+        };
+        self.streams = queues.iter().enumerate().map(stream).collect();
+        for stream in streams.values_mut() {
             stream.jobs.forget_all(&mut room_of(&self.room));
-            told.remove(&queue);
         }
+        board.follow(queues);
     }
 
     /// Every stream, as if one node had them.
-    #[cfg(fuzzing)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn whole(&mut self) -> Part<'_> {
+        let streams = self.queues.iter().zip(&mut self.streams).enumerate();
         Part {
-            streams: self.streams.iter_mut().collect(),
+            streams: streams.map(Followed::of).collect(),
             room: &self.room,
             by_slot: false,
         }
     }
 
     /// The streams of each node, in the order of the shares. What nobody has is in none.
-    pub(crate) fn parts(
-        &mut self,
-        queues: &[QueueId],
-        shares: &Shares,
-        by_slot: bool,
-    ) -> Vec<Part<'_>> {
-        let mut places = HashMap::new();
-        for (place, share) in shares.of_nodes.iter().enumerate() {
-            let of_it = share.queues.iter().filter_map(|index| queues.get(*index));
-            places.extend(of_it.map(|queue| (queue, place)));
-        }
-        let part = |_| Part {
-            streams: Vec::new(),
-            room: &self.room,
-            by_slot,
+    pub(crate) fn parts(&mut self, shares: &Shares, by_slot: bool) -> Vec<Part<'_>> {
+        let mut nodes = vec![None; self.streams.len()];
+        let part = |(node, share): (usize, &Share)| {
+            for index in &share.queues {
+                if let Some(of_queue) = nodes.get_mut(*index) {
+                    *of_queue = Some(node);
+                }
+            }
+            Part {
+                streams: Vec::with_capacity(share.queues.len()),
+                room: &self.room,
+                by_slot,
+            }
         };
-        let mut parts: Vec<_> = shares.of_nodes.iter().map(part).collect();
-        for (queue, stream) in &mut self.streams {
-            let place = places.get(queue);
-            if let Some(part) = place.and_then(|place| parts.get_mut(*place)) {
-                part.streams.push((queue, stream));
+        let mut parts: Vec<_> = shares.of_nodes.iter().enumerate().map(part).collect();
+        let streams = self.queues.iter().zip(&mut self.streams).enumerate();
+        for (node, stream) in nodes.into_iter().zip(streams) {
+            if let Some(part) = node.and_then(|node| parts.get_mut(node)) {
+                part.streams.push(Followed::of(stream));
             }
         }
         parts
+    }
+}
+
+impl<'a> Followed<'a> {
+    const fn of((place, (queue, stream)): (usize, (&'a QueueId, &'a mut Stream))) -> Self {
+        Self {
+            place,
+            queue,
+            stream,
+            read: 0,
+            has_more: true,
+        }
     }
 }
 
@@ -231,7 +297,7 @@ impl Part<'_> {
 
     /// Takes what was told of these streams back: they cannot be read.
     pub(crate) fn withdraw(&self, board: &Board) {
-        board.forget(self.streams.iter().map(|(queue, _)| *queue));
+        board.forget(self.streams.iter().map(|followed| followed.place));
     }
 
     /// Reads what is new in every stream once, and then on in those that have more, until the deadline.
@@ -240,7 +306,7 @@ impl Part<'_> {
     /// When the connection breaks, or the node takes its cluster for down. A stream that cannot be read is no error: its problem says so.
     pub(crate) async fn read(
         &mut self,
-        connection: &mut Connection,
+        connection: &Connection,
         board: &Board,
         deadline: Instant,
     ) -> Result<Pass, AskError> {
@@ -250,54 +316,42 @@ impl Part<'_> {
             room,
             by_slot,
         } = self;
-        let (room, by_slot) = (*room, *by_slot);
         let redis_time = connection.time().await?;
         let now = Instant::now();
-        for (_, stream) in &mut *streams {
+        for Followed { stream, .. } in &mut *streams {
             stream.expect_time(redis_time, now);
         }
-        let mut read: HashMap<&QueueId, u64> = HashMap::new();
-        let all = streams.iter_mut();
-        let mut round: Vec<(&QueueId, &mut Stream)> =
-            all.map(|(queue, stream)| (*queue, &mut **stream)).collect();
         let mut first = true;
-        while !round.is_empty() {
-            let mut more = Vec::new();
-            let mut rest = round.into_iter();
-            loop {
-                let mut batch: Vec<_> = rest.by_ref().take(STREAMS_A_READ).collect();
-                if batch.is_empty() {
-                    break;
-                }
+        loop {
+            let more = streams.iter_mut().filter(|followed| followed.has_more);
+            let mut round: Vec<&mut Followed<'_>> = more.collect();
+            if round.is_empty() {
+                return Ok(pass);
+            }
+            let mut rest = round.as_mut_slice();
+            while !rest.is_empty() {
+                let length = streams_a_read(rest.iter().map(|it| it.stream.entry_bytes));
+                let (batch, after) = rest.split_at_mut(length);
+                rest = after;
                 if !first && Instant::now() >= deadline {
                     pass.behind = true;
                     return Ok(pass);
                 }
-                let full = read_batch(connection, &mut batch, by_slot, room, &mut pass).await?;
-                publish(board, &batch);
-                for ((queue, stream), (entries, full)) in batch.into_iter().zip(full) {
-                    let all = read.entry(queue).or_default();
-                    *all += entries;
-                    pass.most_of_a_stream = pass.most_of_a_stream.max(*all);
-                    if full {
-                        more.push((queue, stream));
-                    }
-                }
+                read_batch(connection, batch, *by_slot, room, &mut pass).await?;
+                board.take(batch);
+                let most = batch.iter().map(|followed| followed.read).max();
+                pass.most_of_a_stream = pass.most_of_a_stream.max(most.unwrap_or(0));
             }
-            round = more;
             first = false;
         }
-        Ok(pass)
     }
 }
 
 impl Stream {
-    fn of(queue: &QueueId, place: usize, now: Instant) -> Self {
+    fn new(place: usize, now: Instant) -> Self {
         // Streams that are found together are compared one after another, not all in one second.
         let share = u32::try_from(place % 60).unwrap_or(0) + 1;
         Self {
-            key: Keys::of(queue).events().into(),
-            slot: slot_of(queue),
             position: None,
             gap: false,
             compare_at: now + COMPARISON_INTERVAL * share / 60,
@@ -305,7 +359,7 @@ impl Stream {
             away: false,
             entry_bytes: ENTRY_BYTES_AT_FIRST,
             jobs: Jobs::default(),
-            told: Arc::default(),
+            told: PackedJobEvents::default(),
         }
     }
 
@@ -335,12 +389,16 @@ impl Stream {
             self.gap = true;
             self.jobs.forget_all(room);
         }
-        let told = Arc::make_mut(&mut self.told);
+        let Some(last) = entries.last() else {
+            return 0;
+        };
+        let mut told = self.told.unpack();
         for entry in entries {
-            self.jobs.take(entry, told, room);
+            self.jobs.take(entry, &mut told, room);
         }
-        let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
-        if let (Some(position), Some(last)) = (self.position.as_mut(), entries.last()) {
+        self.told = told.pack();
+        let count = as_number(entries.len());
+        if let Some(position) = self.position.as_mut() {
             position.advance(last.id, count);
         }
         count
@@ -383,9 +441,9 @@ enum Existence {
 
 /// What Redis answered about one stream.
 #[derive(Debug, Default)]
-struct Answer {
+struct Answer<'a> {
     /// The new entries, if there are any.
-    new: Option<Value>,
+    new: Option<Source<'a>>,
     /// Whether the entry that was read last is gone.
     gap: bool,
     /// What Redis says of the stream, if it was asked.
@@ -393,39 +451,72 @@ struct Answer {
     problem: Option<ReplyError>,
 }
 
-/// Reads a batch of streams once. Returns of each how many entries it had, and whether it has more.
+/// A stream of a batch that is asked about.
+#[derive(Clone, Copy, Debug)]
+struct Asked<'a> {
+    /// Its place in the batch.
+    place: usize,
+    key: &'a str,
+    /// The entry that was read last.
+    last: EntryId,
+}
+
+/// How many of these streams, by the size of their entries, one command asks: each sends one entry at least. One is always asked.
+fn streams_a_read(entry_bytes: impl Iterator<Item = usize>) -> usize {
+    let mut all = 0_usize;
+    let fits = |bytes: &usize| {
+        all = all.saturating_add(*bytes);
+        all <= BYTES_A_READ
+    };
+    entry_bytes
+        .take(STREAMS_A_READ)
+        .take_while(fits)
+        .count()
+        .max(1)
+}
+
+/// Reads a batch of streams once.
 async fn read_batch(
-    connection: &mut Connection,
-    batch: &mut [(&QueueId, &mut Stream)],
+    connection: &Connection,
+    batch: &mut [&mut Followed<'_>],
     by_slot: bool,
     room: &Mutex<Room>,
     pass: &mut Pass,
-) -> Result<Vec<(u64, bool)>, AskError> {
+) -> Result<(), AskError> {
     let now = Instant::now();
-    let mut asked: BTreeMap<Option<usize>, Vec<_>> = BTreeMap::new();
-    for (_, stream) in batch.iter().filter(|(_, stream)| stream.is_asked(now)) {
-        if let Some(position) = stream.position {
-            let together = asked.entry(stream.slot.filter(|_| by_slot)).or_default();
-            together.push((Arc::clone(&stream.key), position.last));
+    let keys = batch.iter().map(|it| Keys::of(it.queue).events().into());
+    let keys: Vec<Arc<str>> = keys.collect();
+    let mut asked: BTreeMap<Option<usize>, Vec<Asked<'_>>> = BTreeMap::new();
+    let mut compared = Vec::new();
+    for (place, (Followed { queue, stream, .. }, key)) in batch.iter().zip(&keys).enumerate() {
+        let last = stream.position.unwrap_or_default().last;
+        let asks = Asked { place, key, last };
+        if stream.is_asked(now) {
+            let slot = slot_of(queue).filter(|_| by_slot);
+            asked.entry(slot).or_default().push(asks);
+        }
+        if stream.is_compared(now) {
+            compared.push(asks);
         }
     }
     let asked: Vec<_> = asked.into_values().collect();
-    let compared = batch
-        .iter()
-        .filter(|(_, stream)| stream.is_compared(now))
-        .map(|(_, stream)| Arc::clone(&stream.key));
-    let compared: Vec<_> = compared.collect();
-    let bytes: usize = batch.iter().map(|(_, stream)| stream.entry_bytes).sum();
+    let bytes: usize = batch.iter().map(|it| it.stream.entry_bytes).sum();
     let count = (BYTES_A_READ / bytes.max(1)).clamp(1, ENTRIES_A_READ);
-    let mut answers = ask(connection, &asked, &compared, count).await?;
+
+    let mut answers: Vec<_> = keys.iter().map(|_| Answer::default()).collect();
+    let together = ask(connection, &asked, &compared, count).await?;
+    let refused = take_answers(&together, &asked, &compared, &mut answers);
+    // One stream that cannot be read makes the command fail for all of them: each for itself, then.
+    let alone = ask(connection, &refused, &[], count).await?;
+    take_refusals(&alone, &refused, &mut answers);
+    prove(connection, asked.iter().flatten(), &mut answers).await?;
 
     let mut room = room_of(room);
-    let mut outcome = Vec::with_capacity(batch.len());
-    for (queue, stream) in batch {
-        let answer = answers.remove(&stream.key).unwrap_or_default();
+    for (followed, answer) in batch.iter_mut().zip(answers) {
+        let Followed { queue, stream, .. } = &mut **followed;
         let tried = stream.is_asked(now) || stream.is_compared(now);
-        let entries = match &answer.new {
-            Some(new) => entries("XREAD", Some(new)),
+        let entries = match answer.new {
+            Some(new) => entries("XREAD", new),
             None => Ok(Vec::new()),
         };
         let (entries, problem) = match entries {
@@ -462,88 +553,132 @@ async fn read_batch(
         }
         // How large a gap was is asked soon.
         pass.behind |= stream.gap && stream.broken.is_none() && !stream.away;
-        outcome.push((read, entries.len() >= count));
+        followed.read += read;
+        followed.has_more = entries.len() >= count;
     }
     // Where it has gone is asked at once.
     pass.behind |= !pass.moved.is_empty();
-    Ok(outcome)
+    Ok(())
 }
 
 /// Asks for what is new in some streams, those together that one command may ask, and for what Redis says of others.
 async fn ask(
-    connection: &mut Connection,
-    asked: &[Vec<(Arc<str>, EntryId)>],
-    compared: &[Arc<str>],
+    connection: &Connection,
+    asked: &[Vec<Asked<'_>>],
+    compared: &[Asked<'_>],
     count: usize,
-) -> Result<HashMap<Arc<str>, Answer>, LinkError> {
-    let mut answers: HashMap<Arc<str>, Answer> = HashMap::new();
-    let mut pipeline = Pipeline::new();
+) -> Result<Replies, LinkError> {
+    let mut commands = Commands::default();
     for together in asked {
-        ask_new(&mut pipeline, together, count);
+        let command = commands.cmd("XREAD").arg("COUNT").arg(as_number(count));
+        command.arg("STREAMS");
+        for stream in together {
+            command.arg(stream.key);
+        }
+        for stream in together {
+            command.arg(stream.last.to_string().as_str());
+        }
     }
     // After XREAD: where that came to the end of a stream, Redis speaks of the same end.
-    for key in compared {
-        pipeline.cmd("XINFO").arg("STREAM").arg(key.as_ref());
+    for stream in compared {
+        commands.cmd("XINFO").arg("STREAM").arg(stream.key);
     }
-    if pipeline.is_empty() {
-        return Ok(answers);
-    }
-    let mut replies = connection.send(&pipeline).await?.into_iter();
-    let news: Vec<Value> = replies.by_ref().take(asked.len()).collect();
-    for (key, reply) in compared.iter().zip(replies) {
-        let answer = answers.entry(Arc::clone(key)).or_default();
-        match existence(&reply) {
-            Ok(told) => answer.told = Some(told),
-            Err(problem) => answer.problem = Some(problem),
-        }
-    }
+    connection.ask(commands).await
+}
+
+/// Sorts what `ask` was answered by stream, and returns the streams of which nothing was told because the command was refused.
+fn take_answers<'a, 'k>(
+    replies: &'a Replies,
+    asked: &[Vec<Asked<'k>>],
+    compared: &[Asked<'_>],
+    answers: &mut [Answer<'a>],
+) -> Vec<Vec<Asked<'k>>> {
     let mut refused = Vec::new();
-    for (together, reply) in asked.iter().zip(news) {
-        if Reply::to("XREAD", Some(&reply)).value().is_err() {
-            refused.extend(together);
-        } else {
-            take_new(reply, together, &mut answers);
+    for (index, together) in asked.iter().enumerate() {
+        if take_new(replies.get(index).into(), together, answers).is_err() {
+            refused.extend(together.iter().map(|stream| vec![*stream]));
         }
     }
-    if !refused.is_empty() {
-        // One stream that cannot be read makes the command fail for all of them: each for itself, then.
-        pipeline.clear();
-        for stream in &refused {
-            ask_new(&mut pipeline, std::slice::from_ref(*stream), count);
-        }
-        let replies = connection.send(&pipeline).await?;
-        for (stream, reply) in refused.into_iter().zip(replies) {
-            if let Err(problem) = Reply::to("XREAD", Some(&reply)).value() {
-                answers.entry(Arc::clone(&stream.0)).or_default().problem = Some(problem);
-            } else {
-                take_new(reply, std::slice::from_ref(stream), &mut answers);
+    for (index, stream) in (asked.len()..).zip(compared) {
+        if let Some(answer) = answers.get_mut(stream.place) {
+            match existence(replies.get(index).into()) {
+                Ok(told) => answer.told = Some(told),
+                Err(problem) => answer.problem = Some(problem),
             }
         }
     }
+    refused
+}
 
-    let read = asked.iter().flatten().filter(|(key, last)| {
-        let new = answers.get(key).is_some_and(|answer| answer.new.is_some());
-        new && *last != EntryId::default()
+/// Sorts what was answered about streams that were asked alone.
+fn take_refusals<'a>(replies: &'a Replies, asked: &[Vec<Asked<'_>>], answers: &mut [Answer<'a>]) {
+    for (index, alone) in asked.iter().enumerate() {
+        if let Err(problem) = take_new(replies.get(index).into(), alone, answers)
+            && let Some(stream) = alone.first()
+            && let Some(answer) = answers.get_mut(stream.place)
+        {
+            answer.problem = Some(problem);
+        }
+    }
+}
+
+/// Sorts the reply to XREAD by stream. Streams without new entries are not in it.
+///
+/// # Errors
+/// When it is no list of streams, nor nothing.
+fn take_new<'a>(
+    reply: Source<'a>,
+    asked: &[Asked<'_>],
+    answers: &mut [Answer<'a>],
+) -> Result<(), ReplyError> {
+    const COMMAND: &str = "XREAD";
+    let reply = Reply::of(COMMAND, reply);
+    if reply.text() == Ok(None) {
+        return Ok(());
+    }
+    let mut asked = asked.iter();
+    for stream in reply.items()? {
+        let Ok(mut parts) = Reply::of(COMMAND, stream).items() else {
+            continue;
+        };
+        let (Some(key), Some(new)) = (parts.next(), parts.next()) else {
+            continue;
+        };
+        let Ok(Some(key)) = Reply::of(COMMAND, key).text() else {
+            continue;
+        };
+        // In the order in which they were asked, as far as they are there.
+        let stream = asked.find(|asked| asked.key.as_bytes() == key);
+        if let Some(answer) = stream.and_then(|stream| answers.get_mut(stream.place)) {
+            answer.new = Some(new);
+        }
+    }
+    Ok(())
+}
+
+/// Finds out of the streams that have something new whether the entry is still there that was read last.
+async fn prove<'a>(
+    connection: &Connection,
+    asked: impl Iterator<Item = &'a Asked<'a>>,
+    answers: &mut [Answer<'_>],
+) -> Result<(), LinkError> {
+    let read = asked.filter(|stream| {
+        let answer = answers.get(stream.place);
+        answer.is_some_and(|answer| answer.new.is_some()) && stream.last != EntryId::default()
     });
     let read: Vec<_> = read.collect();
-    if read.is_empty() {
-        return Ok(answers);
+    let mut commands = Commands::default();
+    for stream in &read {
+        let last = stream.last.to_string();
+        let command = commands.cmd("XRANGE").arg(stream.key);
+        command.arg([last.as_str(); 2]).arg("COUNT").arg(1_u64);
     }
-    pipeline.clear();
-    for (key, last) in &read {
-        let last = last.to_string();
-        let command = pipeline.cmd("XRANGE");
-        command
-            .arg(key.as_ref())
-            .arg(&last)
-            .arg(&last)
-            .arg("COUNT")
-            .arg(1);
-    }
-    let replies = connection.send(&pipeline).await?;
-    for ((key, _), reply) in read.into_iter().zip(replies) {
-        let answer = answers.entry(Arc::clone(key)).or_default();
-        match entries("XRANGE", Some(&reply)) {
+    let replies = connection.ask(commands).await?;
+    for (index, stream) in read.into_iter().enumerate() {
+        let Some(answer) = answers.get_mut(stream.place) else {
+            continue;
+        };
+        match entries("XRANGE", replies.get(index).into()) {
             Ok(entries) => answer.gap = entries.is_empty(),
             Err(problem) => {
                 // Without this proof nothing that was read can be relied on.
@@ -552,86 +687,272 @@ async fn ask(
             }
         }
     }
-    Ok(answers)
-}
-
-fn ask_new(pipeline: &mut Pipeline, streams: &[(Arc<str>, EntryId)], count: usize) {
-    let command = pipeline.cmd("XREAD").arg("COUNT").arg(count).arg("STREAMS");
-    for (key, _) in streams {
-        command.arg(key.as_ref());
-    }
-    for (_, last) in streams {
-        command.arg(last.to_string());
-    }
-}
-
-/// Sorts the reply to XREAD by stream. Streams without new entries are not in it.
-fn take_new(reply: Value, asked: &[(Arc<str>, EntryId)], answers: &mut HashMap<Arc<str>, Answer>) {
-    let Value::Array(streams) = reply else {
-        return;
-    };
-    for stream in streams {
-        let Value::Array(parts) = stream else {
-            continue;
-        };
-        let mut parts = parts.into_iter();
-        let (Some(Value::BulkString(key)), Some(new)) = (parts.next(), parts.next()) else {
-            continue;
-        };
-        // In the order in which they were asked, as far as they are there.
-        let asked = asked.iter().find(|(asked, _)| asked.as_bytes() == key);
-        if let Some((key, _)) = asked {
-            answers.entry(Arc::clone(key)).or_default().new = Some(new);
-        }
-    }
+    Ok(())
 }
 
 /// Reads the reply to XINFO STREAM.
-fn existence(reply: &Value) -> Result<Existence, ReplyError> {
+fn existence(source: Source<'_>) -> Result<Existence, ReplyError> {
     const COMMAND: &str = "XINFO STREAM";
-    let unexpected = || ReplyError::Unexpected { command: COMMAND };
-    let values = match Reply::to(COMMAND, Some(reply)).value() {
-        Ok(Value::Array(values)) => values,
-        Ok(_) => return Err(unexpected()),
+    let reply = |source| Reply::of(COMMAND, source);
+    let mut fields = match reply(source).items() {
+        Ok(fields) => fields,
         Err(ReplyError::Refused { message, .. }) if message.contains("no such key") => {
             return Ok(Existence::Nothing);
         }
         Err(problem) => return Err(problem),
     };
-    let field = |name: &str| {
-        let mut pairs = values.chunks(2).filter_map(|pair| match pair {
-            [Value::BulkString(key), value] if key == name.as_bytes() => Some(value),
-            [Value::SimpleString(key), value] if key == name => Some(value),
-            _ => None,
-        });
-        pairs.next()
-    };
-    let last = Reply::to(COMMAND, field("last-generated-id")).text()?;
+    let (mut last, mut length, mut added) = (None, None, None);
+    while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+        let field = match reply(name).text() {
+            Ok(Some(b"last-generated-id")) => &mut last,
+            Ok(Some(b"length")) => &mut length,
+            Ok(Some(b"entries-added")) => &mut added,
+            _ => continue,
+        };
+        *field = Some(reply(value));
+    }
+    let unexpected = || ReplyError::Unexpected { command: COMMAND };
+    let last = last.ok_or_else(unexpected)?.text()?;
     Ok(Existence::Stream(StreamFacts {
         last: last.and_then(EntryId::parse).ok_or_else(unexpected)?,
-        length: Reply::to(COMMAND, field("length")).count()?,
-        added: match field("entries-added") {
-            Some(added) => Some(Reply::to(COMMAND, Some(added)).count()?),
-            None => None,
-        },
+        length: length.ok_or_else(unexpected)?.count()?,
+        added: added.map(Reply::count).transpose()?,
     }))
 }
 
-/// Leaves what a batch learnt for the scrapes.
-fn publish(board: &Board, batch: &[(&QueueId, &mut Stream)]) {
-    let at = Instant::now();
-    let mut told = board.0.lock().unwrap_or_else(PoisonError::into_inner);
-    for (queue, stream) in batch {
-        if stream.broken.is_some() || stream.away || stream.position.is_none() {
-            told.remove(*queue);
-        } else if let Some(known) = told.get_mut(*queue) {
-            known.at = at;
-            if !Arc::ptr_eq(&known.events, &stream.told) {
-                known.events = Arc::clone(&stream.told);
-            }
-        } else {
-            let events = Arc::clone(&stream.told);
-            told.insert((*queue).clone(), Told { at, events });
+fn as_number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::client::Link;
+    use super::*;
+    use crate::endpoint::{Address, Endpoint, Login, ReadFrom, Topology};
+    use crate::job_events::JobEvents;
+    use bullmq_vocabulary::JobEvent;
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::sync::atomic::{AtomicBool, AtomicUsize};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+    fn queues(names: &str) -> Arc<[QueueId]> {
+        let queue = |name: &str| QueueId {
+            prefix: "bull".into(),
+            name: name.into(),
+        };
+        names.split_whitespace().map(queue).collect()
+    }
+
+    /// Those of the queues of which something is known, each with the number of its events.
+    fn told(board: &Board, names: &str, now: Instant) -> String {
+        let current = board.current(&queues(names), now);
+        let told = names.split_whitespace().zip(current);
+        let told = told.filter_map(|(name, events)| {
+            let added = events?.unpack().seen(JobEvent::Added);
+            Some(format!("{name}{added}"))
+        });
+        told.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn what_is_known_of_a_queue_stays_with_it_whichever_come_and_go() {
+        let (mut streams, board, now) = (EventStreams::default(), Board::default(), Instant::now());
+        streams.follow(&queues("a b c d"), &board, now);
+        assert_eq!(told(&board, "a b c d", now), "", "none has been seen");
+        for (stream, times) in streams.streams.iter_mut().zip(1..) {
+            let mut events = JobEvents::default();
+            (0..times).for_each(|_| events.count(JobEvent::Added));
+            stream.told = events.pack();
+            stream.position = Some(Position::at_start());
         }
+        // What is away, or cannot be read, is not told.
+        streams.streams[2].away = true;
+        let batch: &mut [_] = &mut streams.whole().streams;
+        board.take(&batch.iter_mut().collect::<Vec<_>>());
+        assert_eq!(told(&board, "a b c d", now), "a1 b2 d4");
+        for (asked, expected) in [("b", "b2"), ("a aa b d e", "a1 b2 d4"), ("e", ""), ("", "")] {
+            assert_eq!(told(&board, asked, now), expected, "{asked}");
+        }
+        for (later, expected) in [(SERVED_FOR, "a1 b2 d4"), (2 * SERVED_FOR, "")] {
+            assert_eq!(told(&board, "a b c d", now + later), expected, "{later:?}");
+        }
+
+        streams.follow(&queues("aa b d"), &board, now);
+        assert_eq!(told(&board, "a aa b c d", now), "b2 d4");
+        let kept = streams.streams.iter().map(|stream| {
+            let events = stream.told.unpack();
+            (stream.position.is_some(), events.seen(JobEvent::Added))
+        });
+        let kept: Vec<_> = kept.collect();
+        assert_eq!(kept, [(false, 0), (true, 2), (true, 4)]);
+        board.forget([1, 7]);
+        assert_eq!(told(&board, "aa b d", now), "d4");
+        board.clear();
+        assert_eq!(told(&board, "aa b d", now), "");
+    }
+
+    #[test]
+    fn of_a_queue_that_is_gone_no_job_takes_the_room_of_others() {
+        let (mut streams, board, now) = (EventStreams::default(), Board::default(), Instant::now());
+        streams.follow(&queues("a b"), &board, now);
+        let free = format!("{:?}", streams.room);
+        let added = Entry {
+            id: EntryId::default(),
+            event: JobEvent::Waiting,
+            job: b"1",
+            was_delayed: false,
+            due: None,
+            bytes: 0,
+        };
+        let mut room = room_of(&streams.room);
+        streams.streams[0].take(&[added], false, &mut room);
+        drop(room);
+        assert_ne!(format!("{:?}", streams.room), free);
+        streams.follow(&queues("b"), &board, now);
+        assert_eq!(format!("{:?}", streams.room), free);
+    }
+
+    /// Answers each batch of commands: the time, and of the streams what `says` says.
+    async fn serve(mut client: DuplexStream, says: impl Fn(&str) -> String) {
+        let mut buffer = vec![0; 1 << 16];
+        while let Ok(length @ 1..) = client.read(&mut buffer).await {
+            let asked = String::from_utf8_lossy(&buffer[..length]);
+            let answer = if asked.contains("TIME") {
+                "*2\r\n$1\r\n1\r\n$1\r\n0\r\n".to_owned()
+            } else {
+                says(&asked)
+            };
+            client.write_all(answer.as_bytes()).await.unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_was_denied_is_tried_once_a_minute_and_goes_on_where_it_was() {
+        const DENIED: &str = "-NOPERM this user has no permissions to run this command\r\n";
+        const NOTHING_NEW: &str = "*-1\r\n";
+        const NO_STREAM: &str = "-ERR no such key\r\n";
+        const STREAM: &str = "*6\r\n$17\r\nlast-generated-id\r\n$3\r\n9-1\r\n$6\r\nlength\r\n:1\r\n$13\r\nentries-added\r\n:1\r\n";
+        const NEW: &str = "*1\r\n*2\r\n$13\r\nbull:a:events\r\n*1\r\n*2\r\n$3\r\n9-1\r\n*4\r\n$5\r\nevent\r\n$5\r\nadded\r\n$5\r\njobId\r\n$1\r\n7\r\n";
+        let (here, there) = duplex(1 << 16);
+        let allowed = Arc::new(AtomicBool::new(true));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (is_allowed, count) = (Arc::clone(&allowed), Arc::clone(&asked));
+        tokio::spawn(serve(there, move |commands| {
+            let is_first = count.fetch_add(1, Relaxed) == 0;
+            let mut answer = String::new();
+            if commands.contains("XREAD") {
+                answer += if !is_allowed.load(Relaxed) {
+                    DENIED
+                } else if commands.contains("9-1") {
+                    NOTHING_NEW
+                } else {
+                    NEW
+                };
+            }
+            if commands.contains("XINFO") {
+                answer += if is_first { NO_STREAM } else { STREAM };
+            }
+            answer
+        }));
+        let connection = Connection::over(here);
+        let (mut streams, board) = (EventStreams::default(), Board::default());
+        streams.follow(&queues("a"), &board, Instant::now());
+        let mut pass = async || {
+            let (mut all, before) = (streams.whole(), asked.load(Relaxed));
+            let pass = all.read(&connection, &board, Instant::now()).await.unwrap();
+            let told = told(&board, "a", Instant::now());
+            let problems = pass
+                .problems
+                .into_iter()
+                .map(|(_, problem)| problem.cause());
+            let problems: Vec<_> = problems.collect();
+            (
+                told,
+                problems,
+                pass.mended.len(),
+                asked.load(Relaxed) - before,
+            )
+        };
+        let told = |told: &str| told.to_owned();
+        assert_eq!(
+            pass().await,
+            (told("a0"), vec![], 0, 1),
+            "it is not there yet"
+        );
+        allowed.store(false, Relaxed);
+        let denied = vec![ErrorCause::Denied];
+        assert_eq!(
+            pass().await,
+            (told(""), denied.clone(), 0, 2),
+            "and once more alone"
+        );
+        for _ in 0..29 {
+            tokio::time::advance(Duration::from_secs(2)).await;
+            assert_eq!(pass().await, (told(""), vec![], 0, 0), "it is left alone");
+        }
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(pass().await, (told(""), denied, 0, 2), "it is tried again");
+        allowed.store(true, Relaxed);
+        tokio::time::advance(COMPARISON_INTERVAL).await;
+        let (events, problems, mended, _) = pass().await;
+        assert_eq!(
+            (events, problems, mended),
+            (told("a1"), vec![], 1),
+            "nothing is lost"
+        );
+        assert_eq!(
+            pass().await,
+            (told("a1"), vec![], 0, 1),
+            "and nothing told twice"
+        );
+    }
+
+    #[test]
+    fn streams_with_large_entries_are_asked_in_smaller_batches() {
+        for (sentence, entry_bytes, expected) in [
+            (
+                "usual ones",
+                vec![ENTRY_BYTES_AT_FIRST; 300],
+                STREAMS_A_READ,
+            ),
+            ("few", vec![ENTRY_BYTES_AT_LEAST; 3], 3),
+            ("one that is larger than a read", vec![usize::MAX; 2], 1),
+            ("half a read each", vec![BYTES_A_READ / 2; 9], 2),
+            ("a large one behind small ones", vec![1, 1, BYTES_A_READ], 2),
+        ] {
+            let streams = streams_a_read(entry_bytes.into_iter());
+            assert_eq!(streams, expected, "{sentence}");
+        }
+    }
+
+    #[test]
+    fn each_node_has_the_streams_of_its_share_and_nobody_those_of_none() {
+        let (mut streams, board, now) = (EventStreams::default(), Board::default(), Instant::now());
+        streams.follow(&queues("a b c d"), &board, now);
+        let endpoint = Endpoint {
+            topology: Topology::Single(Address::Unix("/nowhere".into())),
+            tls: None,
+            login: Login::default(),
+            database: 0,
+            read_from: ReadFrom::Primary,
+        };
+        let share = |node, queues: &[usize]| Share {
+            node,
+            link: Arc::new(Link::counted(endpoint.clone(), Arc::default())),
+            queues: queues.to_vec(),
+        };
+        let shares = Shares {
+            of_nodes: vec![share(0, &[3, 1]), share(1, &[]), share(2, &[0, 9])],
+            of_nobody: vec![],
+        };
+        let parts = streams.parts(&shares, true);
+        let names = |part: &Part<'_>| {
+            let queues = part.streams.iter().map(|it| it.queue.name.as_ref());
+            queues.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            parts.iter().map(names).collect::<Vec<_>>(),
+            ["b d", "", "a"]
+        );
     }
 }
