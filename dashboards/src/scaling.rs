@@ -123,7 +123,7 @@ fn now() -> Vec<Panel> {
         Panel::stat("Active", "none", "ScaledObjects with a trigger that wants replicas.", format!("count({} == 1) or vector(0)", keda("keda_scaler_active"))),
         Panel::stat("Paused", "none", "Paused by an annotation. Remove it if nobody meant this.", format!("sum({})", keda("keda_scaled_object_paused"))).red_from(1.0),
         Panel::stat("At maximum", "none", "HPAs that want as many replicas as they may have. If their queues' oldest jobs wait long, raise the maximum.", format!("count({desired} >= {maximum}) or vector(0)")).red_from(1.0),
-        Panel::stat("Errors a second", "ops", "Errors of KEDA with ScaledObjects. While a trigger fails KEDA holds: `kubectl describe scaledobject` shows the last one.", format!("sum({})", rate("keda_scaled_object_errors_total", BY_SCALED_OBJECT, SCALED_OBJECT))).red_from(0.001),
+        Panel::stat("Errors a second", "ops", "Errors of KEDA with ScaledObjects. While a trigger fails KEDA holds: `kubectl describe scaledobject` shows the last one. Once a fallback has begun KEDA counts none: failed requests to Prometheus stand below.", format!("sum({})", rate("keda_scaled_object_errors_total", BY_SCALED_OBJECT, SCALED_OBJECT))).red_from(0.001),
         Panel::stat("KEDA", "none", "KEDA's versions. Empty answers are counted from 2.20 on.", "count(count by (version) (keda_build_info{job=~\"$job\"}))").wide(4),
     ]
 }
@@ -177,7 +177,7 @@ fn enough() -> Vec<Panel> {
 
 fn operator() -> Vec<Panel> {
     vec![
-        Panel::lines("Errors a second", "ops", "By ScaledObject, and by trigger. KEDA holds while they go on.")
+        Panel::lines("Errors a second", "ops", "By ScaledObject, and by trigger. KEDA holds while they go on. Once a fallback has begun it counts none, but its requests to Prometheus.")
             .query(rate("keda_scaled_object_errors_total", BY_SCALED_OBJECT, SCALED_OBJECT), LEGEND)
             .query(rate("keda_scaler_detail_errors_total", BY_TRIGGER, SCALED_OBJECT), TRIGGER_LEGEND),
         Panel::lines("Empty answers a second", "ops", "The query had no answer: a queue, its Redis or the exporter is not seen, and KEDA holds. KEDA 2.20 and newer.")
