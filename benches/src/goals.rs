@@ -67,9 +67,9 @@ pub(crate) fn judge(results: &Results) -> Vec<Verdict> {
     for (data, rows) in [("all busy", &results.busy), ("95 % idle", &results.idle)] {
         verdicts.extend(beside_others(data, rows).into_iter().flatten());
     }
-    if let [busy, idle, many] = results.contents.as_slice()
-        && let (Ok(busy), Ok(idle), Ok(many)) = (&busy.figures, &idle.figures, &many.figures)
-    {
+    let contents = results.contents.iter();
+    let contents: Option<Vec<_>> = contents.map(|row| row.figures.as_ref().ok()).collect();
+    if let Some([busy, idle, many, bare_busy, bare_many]) = contents.as_deref() {
         verdicts.push(Verdict::of_ratio(
             "a scrape of mostly idle queues, to one of busy ones",
             idle.ratio_to(busy),
@@ -80,6 +80,11 @@ pub(crate) fn judge(results: &Results) -> Vec<Verdict> {
             let goal = format!("{what} of a scrape beside many finished jobs, to that without");
             verdicts.push(Verdict::of_ratio(&goal, ratio, Bound::AtMost(SAME)));
         }
+        verdicts.push(Verdict::of_ratio(
+            "how much longer it takes beside them, to how much longer a bare pipeline does",
+            many.ratio_to(busy) / bare_many.ratio_to(bare_busy),
+            Bound::AtMost(SAME),
+        ));
     }
     verdicts.extend(among_more(results));
     let (first, last) = results.steady;
