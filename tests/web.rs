@@ -140,6 +140,23 @@ fn joined_chunks(mut body: &[u8]) -> Result<Vec<u8>> {
 }
 
 #[test]
+fn no_thread_is_started_for_a_scrape_however_large_its_page_is() -> Result<()> {
+    // The allocator keeps a heap for each thread, which grows to what the largest page needed.
+    let redis = Redis::start()?;
+    let make = "for number = 1, 2000 do redis.call('HSET', 'bull:queue-' .. number .. ':meta', 'version', 'bullmq:6.7.0') end";
+    redis.run(&["EVAL", make, "0"])?;
+    let mut exporter = Exporter::start_with(&["--redis.url", &redis.url(), "--collect.events"])?;
+    exporter.scrape_when_found("queue-2000")?;
+    for _ in 0..5 {
+        let page = get(&exporter, "/metrics", "Accept-Encoding: gzip\n")?;
+        assert!(page.body.len() > 100_000, "it is compressed in pieces");
+    }
+    let threads = fs::read_dir(format!("/proc/{}/task", exporter.process().id()))?.count();
+    assert_eq!(threads, 2, "the first, and the one that reads and serves");
+    Ok(())
+}
+
+#[test]
 fn a_page_of_many_queues_is_the_same_streamed_compressed_or_whole() -> Result<()> {
     let redis = Redis::start()?;
     let fill = "for i = 0, 299 do redis.call('HSET', 'bull:q' .. i .. ':meta', 'opts.maxLenEvents', '10000') end";
