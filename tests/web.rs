@@ -140,7 +140,7 @@ fn joined_chunks(mut body: &[u8]) -> Result<Vec<u8>> {
 }
 
 #[test]
-fn no_thread_is_started_for_a_scrape_however_large_its_page_is() -> Result<()> {
+fn a_scrape_of_any_size_is_compressed_by_one_thread_and_served_by_one() -> Result<()> {
     // The allocator keeps a heap for each thread, which grows to what the largest page needed.
     let redis = Redis::start()?;
     let make = "for number = 1, 2000 do redis.call('HSET', 'bull:queue-' .. number .. ':meta', 'version', 'bullmq:6.7.0') end";
@@ -152,7 +152,10 @@ fn no_thread_is_started_for_a_scrape_however_large_its_page_is() -> Result<()> {
         assert!(page.body.len() > 100_000, "it is compressed in pieces");
     }
     let threads = fs::read_dir(format!("/proc/{}/task", exporter.process().id()))?.count();
-    assert_eq!(threads, 2, "the first, and the one that reads and serves");
+    assert_eq!(
+        threads, 3,
+        "the first, the one that reads and serves, and the one that compresses"
+    );
     Ok(())
 }
 

@@ -16,7 +16,7 @@ const USAGE: u8 = 2;
 
 /// How many threads read and serve. Redis is what a scrape waits for, and works on it for longer than this program does. glibc's allocator
 /// keeps a heap for each thread: with two, each came to hold what whole scrapes need, as they met the one or the other (docs/performance.md).
-/// What computes for long (verifying passwords) has threads of its own.
+/// What computes for long (compressing, verifying passwords) has threads of its own.
 const WORKERS: usize = 1;
 
 fn main() -> ExitCode {
