@@ -133,7 +133,6 @@ pub(crate) struct Data {
     pub(crate) names: Vec<String>,
     /// For each kind, the keys of one that BullMQ made, without what all of them begin with.
     templates: BTreeMap<Kind, Vec<String>>,
-    /// Connected as long as the data is measured.
     /// Connected as long as they are kept.
     workers: Vec<TcpStream>,
 }
