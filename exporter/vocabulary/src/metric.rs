@@ -108,7 +108,7 @@ const OF_EVENTS: &str =
 const EVENTS_COST: &str = "one more connection; a `TIME` and one `XREAD` for 100 queues a pass, with about 1 µs of Redis' time for an idle queue and 0.6 µs for an event, about a quarter of \
      what writing it took; one `XRANGE` for a queue that has something new; 4 µs a queue and minute for `XINFO`. With 1,000 idle queues that was 0.05% of a processor, with 20,000 jobs by \
      BullMQ's workers 80,000 events in 34 `XREAD`s. Entries are transferred whole, with return values, failure reasons, progress and, from BullMQ 1, the data of added jobs, because no command that only reads leaves fields out: a command asks for as many entries \
-     as were about 4 MB by the size of the last ones, 500 at most. In the exporter 0.6 kB a queue, and up to about 10 MB for the jobs that it remembers, with ids as long as a UUID; 55 series a queue";
+     as were about 4 MB by the size of the last ones, 500 at most. In the exporter 0.5 kB a queue, and up to about 10 MB for the jobs that it remembers, with ids as long as a UUID; 55 series a queue";
 const EVENTS_ABSENT: &str = "`--collect.events` is off, the queue is one of Bull, its stream was not read in the last 10 seconds or cannot be (`XREAD`, `XRANGE` or `XINFO` denied), \
      or the queue was not read in this scrape";
 const EVERY: &str = "every version";
