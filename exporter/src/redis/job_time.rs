@@ -19,6 +19,9 @@ use super::wire::Commands;
 
 const FIELDS: [&str; 5] = ["timestamp", "processedOn", "opts", "ats", "attemptsMade"];
 
+/// How the delay is called in the options, as JSON that every library writes.
+const DELAY: &[u8] = b"\"delay\"";
+
 /// The times in one job's hash.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct JobTimes {
@@ -50,7 +53,10 @@ pub(super) fn read(reply: Reply<'_>) -> Result<Option<JobTimes>, ReplyError> {
     }
     let field = |index: usize| fields.get(index).copied().flatten();
     let time = |index| field(index).and_then(number::<f64>);
-    let options = field(2).and_then(|json| serde_json::from_slice::<Options>(json).ok());
+    // Most jobs have none, and need no reading of their options.
+    let with_delay = |json: &&[u8]| json.windows(DELAY.len()).any(|part| part == DELAY);
+    let options = field(2).filter(with_delay);
+    let options = options.and_then(|json| serde_json::from_slice::<Options>(json).ok());
     Ok(Some(JobTimes {
         timestamp: time(0),
         delay: options.and_then(|options| options.delay).unwrap_or(0.0),
