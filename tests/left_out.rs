@@ -16,7 +16,8 @@ const ROWS: [Row; 7] = [
     (
         "--collect.workers=false",
         &["bullmq_queue_workers", "bullmq_queue_workers_idle"],
-        &["client|list"],
+        // Redis 6 does not tell CLIENT LIST from what else CLIENT does; tests/workers.rs looks for it.
+        &[],
     ),
     (
         "--collect.ahead=false",
