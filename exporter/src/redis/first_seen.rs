@@ -85,5 +85,12 @@ mod tests {
                 "{after}"
             );
         }
+
+        let seen_at = began + Duration::from_millis(70);
+        first_seen.retain(std::slice::from_ref(&queue));
+        let seen = |at| first_seen.update(&queue, ids(&["b"]), seen_at, Millis(at));
+        assert_eq!(seen(9070), Some(Millis(9060)), "the queue is still known");
+        first_seen.retain(&[]);
+        assert_eq!(seen(9070), Some(Millis(9070)), "the queue was gone");
     }
 }
