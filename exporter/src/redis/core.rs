@@ -44,16 +44,11 @@ const WITHOUT_KEY: Parts = Parts::MANY_DUE.union(Parts::META);
 impl Form {
     /// For a queue of which so much is wanted, and which is expected to have these parts.
     pub(super) fn of(optional: Optional, expected: Parts) -> Self {
-        let unwanted = [
-            (Parts::LIMITER, optional.limits),
-            (Parts::SCHEDULERS, optional.schedulers),
-            (Parts::FINISHED, optional.counters),
-            (Parts::GROUPS, optional.groups),
-        ];
-        let wanted = unwanted
-            .into_iter()
-            .filter(|(_, wanted)| !wanted)
-            .fold(Parts::all(), |wanted, (part, _)| wanted - part);
+        let mut wanted = Parts::all();
+        wanted.set(Parts::LIMITER, optional.limits);
+        wanted.set(Parts::SCHEDULERS, optional.schedulers);
+        wanted.set(Parts::FINISHED, optional.counters);
+        wanted.set(Parts::GROUPS, optional.groups);
         Self {
             expected: expected & wanted,
             unexpected: wanted - expected,
@@ -487,25 +482,25 @@ fn read_as_expected(
 /// What the queue was found to have in its lists and sets, markers among it.
 fn found(snapshot: &QueueSnapshot) -> Parts {
     let counts = &snapshot.counts;
-    let parts = [
+    let mut found = Parts::empty();
+    for (part, count) in [
         (Parts::WAITING, counts.waiting),
         (Parts::PAUSED, counts.paused),
         (Parts::ACTIVE, counts.active),
         (Parts::PRIORITIZED, counts.prioritized),
         (Parts::DELAYED, counts.delayed),
-        // Fewer are seen among the first.
-        (
-            Parts::MANY_DUE,
-            snapshot
-                .delayed_due
-                .saturating_sub(FIRST_DELAYED as u64 - 1),
-        ),
         (Parts::WAITING_CHILDREN, counts.waiting_children),
         (Parts::COMPLETED, counts.completed),
         (Parts::FAILED, counts.failed),
-    ];
-    let found = parts.into_iter().filter(|(_, count)| *count > 0);
-    found.map(|(part, _)| part).collect()
+    ] {
+        found.set(part, count > 0);
+    }
+    // Fewer are seen among the first.
+    found.set(
+        Parts::MANY_DUE,
+        snapshot.delayed_due >= FIRST_DELAYED as u64,
+    );
+    found
 }
 
 /// The replies inside the transaction, by what was read.
