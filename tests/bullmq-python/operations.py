@@ -111,13 +111,17 @@ async def work(at):
             raise Exception("no")
         return "ok"
 
-    options = {"connection": at.connection, "concurrency": concurrency, "lockDuration": LOCK}
+    options = {"connection": at.connection, "concurrency": concurrency, "lockDuration": LOCK, "autorun": False}
     running = bullmq.Worker(at.name, process, options)
+    taking = asyncio.ensure_future(running.run())
     try:
         await asyncio.wait_for(enough.wait(), 0.1)
     except asyncio.TimeoutError:
         pass  # There were fewer.
     await running.close()
+    # The port may say that a worker is closed while its last jobs still end, on connections that it opens anew for them.
+    await taking
+    await asyncio.gather(*running.processing, return_exceptions=True)
     at.note(f"{done} jobs")
 
 
