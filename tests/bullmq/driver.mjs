@@ -46,6 +46,9 @@ const worker = async (name, processor, options = {}) => {
   return made;
 };
 
+// A worker of Bull that is closed early leaves commands behind that nobody waits for; their end would be this process' end.
+if (isBull) process.on('unhandledRejection', (error) => console.error(error));
+
 // A module of this folder.
 const load = (file) => import(`./${file}`);
 
