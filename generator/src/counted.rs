@@ -1,6 +1,9 @@
-//! Numbers with the nouns that they count, as people say them.
+//! Numbers with the nouns that they count, and times, as people say them.
 
 use std::fmt;
+use std::time::Duration;
+
+use bullmq_vocabulary::prometheus_duration;
 
 /// A number and what it counts, whose plural ends in `s`: `1 job`, `2 jobs`.
 pub fn counted(number: impl fmt::Display, one: &str) -> String {
@@ -16,6 +19,16 @@ pub fn every(number: impl fmt::Display, one: &str, many: &str) -> String {
         "1" => format!("every {one}"),
         number => format!("every {number} {many}"),
     }
+}
+
+/// A time as people write it, without what is below a second.
+pub fn short(time: Duration) -> String {
+    let seconds = time.as_millis().saturating_add(500) / 1000;
+    let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+    if time < Duration::from_secs(1) {
+        return prometheus_duration(time);
+    }
+    prometheus_duration(Duration::from_secs(seconds))
 }
 
 #[cfg(test)]
@@ -43,6 +56,19 @@ mod tests {
             ),
         ] {
             assert_eq!(said, expected);
+        }
+    }
+
+    #[test]
+    fn times_are_short_and_round_to_the_second() {
+        for (millis, expected) in [
+            (0, "0s"),
+            (250, "250ms"),
+            (15_500, "16s"),
+            (15_499, "15s"),
+            (105_000, "1m45s"),
+        ] {
+            assert_eq!(short(Duration::from_millis(millis)), expected);
         }
     }
 }

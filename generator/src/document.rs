@@ -9,7 +9,7 @@
 //! not: `defaults` says the one more plainly, and quotes the other.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle};
 
@@ -73,16 +73,16 @@ pub enum Kind {
         plain: bool,
     },
     /// A list.
-    Sequence(Vec<Rc<Node>>),
+    Sequence(Vec<Arc<Node>>),
     /// Keys with their values, in the order in which they were written, each key once.
-    Mapping(Vec<(Rc<Node>, Rc<Node>)>),
+    Mapping(Vec<(Arc<Node>, Arc<Node>)>),
 }
 
 /// What could be read of one input.
 #[derive(Debug, Default)]
 pub struct Documents {
     /// The documents that were read to their end. Empty documents are left out.
-    pub roots: Vec<Rc<Node>>,
+    pub roots: Vec<Arc<Node>>,
     /// What stood in the way.
     pub problems: Vec<Problem>,
 }
@@ -195,7 +195,7 @@ struct Builder {
     dialect: Dialect,
     documents: Documents,
     open: Vec<Open>,
-    anchors: HashMap<usize, Rc<Node>>,
+    anchors: HashMap<usize, Arc<Node>>,
     nodes: usize,
 }
 
@@ -207,11 +207,11 @@ struct Open {
 }
 
 enum Content {
-    Sequence(Vec<Rc<Node>>),
+    Sequence(Vec<Arc<Node>>),
     Mapping {
-        entries: Vec<(Rc<Node>, Rc<Node>)>,
+        entries: Vec<(Arc<Node>, Arc<Node>)>,
         seen: HashMap<String, Span>,
-        key: Option<Rc<Node>>,
+        key: Option<Arc<Node>>,
     },
 }
 
@@ -311,20 +311,20 @@ impl Builder {
             Kind::Sequence(items) => measure(items.iter()),
             Kind::Mapping(entries) => measure(entries.iter().flat_map(|(key, value)| [key, value])),
         };
-        let node = Rc::new(Node {
+        let node = Arc::new(Node {
             span,
             kind,
             nodes,
             depth,
         });
         if anchor != 0 {
-            self.anchors.insert(anchor, Rc::clone(&node));
+            self.anchors.insert(anchor, Arc::clone(&node));
         }
         self.attach(node);
         Some(())
     }
 
-    fn attach(&mut self, node: Rc<Node>) {
+    fn attach(&mut self, node: Arc<Node>) {
         let Some(open) = self.open.last_mut() else {
             if !node.is_null() {
                 self.documents.roots.push(node);
@@ -403,7 +403,7 @@ impl Builder {
     }
 }
 
-fn measure<'a>(children: impl Iterator<Item = &'a Rc<Node>>) -> (usize, usize) {
+fn measure<'a>(children: impl Iterator<Item = &'a Arc<Node>>) -> (usize, usize) {
     children.fold((1, 1), |(nodes, depth), child| {
         (
             nodes.saturating_add(child.nodes),

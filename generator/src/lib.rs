@@ -7,7 +7,7 @@
 //!
 //! On request each worker gets its alerts too ([`alert`]).
 //!
-//! [`explain()`] says what the manifests will do, by a model of KEDA and the HPA ([`control_loop`]).
+//! [`explain()`] says what the manifests will do, by a model of KEDA and the HPA ([`control_loop`]); [`simulation`] plays a load through it.
 //!
 //! [`lint`] is the other pipeline: it checks specs in the same way, and manifests, ours or anyone's.
 //!
@@ -27,6 +27,7 @@ pub mod kinds;
 pub mod lint;
 pub mod manifest;
 pub mod output;
+pub mod page;
 pub mod plan;
 pub mod position;
 pub mod problem;
@@ -34,6 +35,7 @@ pub mod prometheus_api;
 pub mod query;
 pub mod report;
 pub mod rule;
+pub mod simulation;
 pub mod spec;
 pub mod starter;
 pub mod verify;

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use bullmq_keda::cli::{Outcome, Streams, run};
-use bullmq_keda::explain::Screen;
+use bullmq_keda::page::Screen;
 
 fn main() -> ExitCode {
     let may_colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

@@ -1,4 +1,4 @@
-//! Prometheus' HTTP API, as KEDA uses it: an instant query by GET, and what the answer is.
+//! Prometheus' HTTP API, as KEDA uses it: an instant query by GET, and what the answer is; and a query over a time, which KEDA has no use for.
 //!
 //! Thanos, Mimir and `VictoriaMetrics` have the same. See
 //! <https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries>; how KEDA asks, and what it makes of an answer:
@@ -106,7 +106,33 @@ pub fn url(server: &str, query: &str, at: Option<Duration>, tenant: Tenant<'_>) 
             humantime::format_rfc3339_seconds(UNIX_EPOCH + at)
         )
     });
-    let mut url = format!("{server}/api/v1/query?query={query}{time}");
+    of_tenant(format!("{server}/api/v1/query?query={query}{time}"), tenant)
+}
+
+/// The URL of a query over a time, at each step of it, in whole seconds since 1970.
+fn range_url(server: &str, query: &str, times: Range, tenant: Tenant<'_>) -> String {
+    let (query, Range { start, end, step }) = (percent_encode(query), times);
+    let url = format!(
+        "{server}/api/v1/query_range?query={query}&start={}&end={}&step={}",
+        start.as_secs(),
+        end.as_secs(),
+        step.as_secs().max(1)
+    );
+    of_tenant(url, tenant)
+}
+
+/// The moments of a query over a time. Prometheus has at most 11,000 of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The first one, since 1970.
+    pub start: Duration,
+    /// The last one, since 1970.
+    pub end: Duration,
+    /// From one to the next.
+    pub step: Duration,
+}
+
+fn of_tenant(mut url: String, tenant: Tenant<'_>) -> String {
     if let Some(namespace) = tenant.namespace {
         // Not escaped, as by KEDA: a namespace needs none.
         url = format!("{url}&namespace={namespace}");
@@ -115,6 +141,21 @@ pub fn url(server: &str, query: &str, at: Option<Duration>, tenant: Tenant<'_>) 
         url = format!("{url}&{}={}", percent_encode(name), percent_encode(value));
     }
     url
+}
+
+/// Asks a query over a time.
+///
+/// # Errors
+/// When there is no answer, or another than Prometheus'.
+pub fn ask_range(
+    client: &Client,
+    server: &str,
+    query: &str,
+    times: Range,
+    tenant: Tenant<'_>,
+) -> Result<Answer, Error> {
+    let headers = tenant.headers.into_iter().flatten();
+    read(&client.get_with(&range_url(server, query, times, tenant), headers)?)
 }
 
 /// Asks an instant query.
@@ -283,6 +324,23 @@ mod tests {
         assert_eq!(
             url("http://p", "up", None, tenant),
             "http://p/api/v1/query?query=up&namespace=shop&dedup=a+b"
+        );
+    }
+
+    #[test]
+    fn the_url_of_a_time_has_its_moments_in_whole_seconds() {
+        let times = Range {
+            start: Duration::from_millis(1_785_000_000_900),
+            end: Duration::from_millis(1_785_003_600_100),
+            step: Duration::from_mins(1),
+        };
+        let tenant = Tenant {
+            namespace: Some("shop"),
+            ..Tenant::default()
+        };
+        assert_eq!(
+            range_url("http://p", "up == 1", times, tenant),
+            "http://p/api/v1/query_range?query=up+%3D%3D+1&start=1785000000&end=1785003600&step=60&namespace=shop"
         );
     }
 

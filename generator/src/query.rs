@@ -14,6 +14,7 @@
 //! See <https://prometheus.io/docs/prometheus/latest/querying/operators/#logical-set-binary-operators>.
 
 mod condition;
+mod evaluate;
 mod inspect;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use bullmq_vocabulary::{JobState, label, metric, prometheus_duration, promql_str
 use crate::decimal::Decimal;
 
 pub use condition::{Condition, Scaler, no_answer};
+pub use evaluate::Seen;
 pub use inspect::{Inspection, exporters, horizons, queues, redis_up, scrapes};
 
 /// The queues of one prefix in one Redis.

@@ -9,8 +9,8 @@ use std::{fs, io};
 
 use bullmq_keda::Input;
 use bullmq_keda::cli::{Outcome, Streams, run};
-use bullmq_keda::explain::Screen;
 use bullmq_keda::lint::{Options, Origin, Report, lint};
+use bullmq_keda::page::Screen;
 use bullmq_keda::report;
 use bullmq_keda::rule::{Rule, Severity};
 use proptest::prelude::*;

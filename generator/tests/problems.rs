@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use bullmq_keda::cli::{Outcome, Streams, run};
-use bullmq_keda::explain::Screen;
+use bullmq_keda::page::Screen;
 use bullmq_keda::rule::Rule;
 
 fn folder() -> PathBuf {

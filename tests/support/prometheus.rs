@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::process::{Process, free_port, wait_until};
 use crate::scrape::get;
@@ -53,6 +54,24 @@ impl Prometheus {
         Self::start_jobs(&[scrape_config], scrape_interval, None)
     }
 
+    /// Starts one that scrapes nothing and knows what was, in the text of OpenMetrics with a time in each sample.
+    ///
+    /// # Errors
+    /// When prometheus or promtool is not installed, the text is none, or Prometheus does not come up.
+    pub fn start_with_past(past: &str) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("prometheus-").tempdir()?;
+        let file = folder.path().join("past.om");
+        std::fs::write(&file, past)?;
+        let (file, data) = (file.to_string_lossy(), folder.path().join("data"));
+        let data = data.to_string_lossy();
+        let (made, said) = promtool(
+            &["tsdb", "create-blocks-from", "openmetrics", &file, &data],
+            "",
+        )?;
+        ensure!(made, "{said}");
+        Self::start_in(folder, &[], Duration::from_secs(15), None)
+    }
+
     /// Starts one with these scrape configurations, and with TLS and users as a web configuration says
     /// (<https://prometheus.io/docs/prometheus/latest/configuration/https/>).
     ///
@@ -64,6 +83,15 @@ impl Prometheus {
         web: Option<&Value>,
     ) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("prometheus-").tempdir()?;
+        Self::start_in(folder, jobs, scrape_interval, web)
+    }
+
+    fn start_in(
+        folder: TempDir,
+        jobs: &[Value],
+        scrape_interval: Duration,
+        web: Option<&Value>,
+    ) -> Result<Self> {
         let interval = format!("{}ms", scrape_interval.as_millis());
         let configuration = serde_json::json!({
             "global": { "scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval },
@@ -116,7 +144,23 @@ impl Prometheus {
     /// # Errors
     /// When Prometheus does not answer, or answers with an error or with something else than a vector.
     pub fn query(&self, query: &str) -> Result<Vec<Sample>> {
-        let url = format!("{}/api/v1/query?query={}", self.url, percent_encode(query));
+        self.query_with(query, "")
+    }
+
+    /// The same, as it was at a time, in seconds since 1970.
+    ///
+    /// # Errors
+    /// When Prometheus does not answer, or answers with an error or with something else than a vector.
+    pub fn query_at(&self, query: &str, seconds: u64) -> Result<Vec<Sample>> {
+        self.query_with(query, &format!("&time={seconds}"))
+    }
+
+    fn query_with(&self, query: &str, more: &str) -> Result<Vec<Sample>> {
+        let url = format!(
+            "{}/api/v1/query?query={}{more}",
+            self.url,
+            percent_encode(query)
+        );
         let (status, body) = get(&url, &[], QUERY_LIMIT)?;
         ensure!(
             status == 200,

@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-use super::{Outcome, Streams, input};
+use super::{Outcome, Streams, input, unknown};
 use crate::document::Dialect;
 use crate::explain::{Explanation, text};
 use crate::rule::Rule;
-use crate::spec::closest;
 use crate::{Error, explain, report};
 
 /// Explain what the manifests of one or more specs will do, or a rule.
@@ -102,30 +101,4 @@ fn print(text: &str, streams: &mut Streams<'_>) -> anyhow::Result<Outcome> {
         .and_then(|()| streams.stdout.flush())
         .context("cannot write to stdout")?;
     Ok(Outcome::Made)
-}
-
-/// Tells that there is none of this name, and which was probably meant.
-fn unknown(
-    what: &str,
-    name: &str,
-    known: &[&str],
-    streams: &mut Streams<'_>,
-) -> anyhow::Result<Outcome> {
-    // Half of an id is most of what people remember.
-    let half = known
-        .iter()
-        .find(|id| id.split('/').any(|part| part == name))
-        .copied();
-    let help = match (closest(name, known).or(half), what) {
-        (Some(close), _) => format!("did you mean `{}`?", close.escape_debug()),
-        (None, "rule") => "`bullmq-keda explain --rules` lists them".to_owned(),
-        (None, _) => {
-            let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
-            format!("there is {}", known.join(", "))
-        }
-    };
-    let name = name.escape_debug();
-    writeln!(streams.stderr, "error: there is no {what} `{name}`; {help}")
-        .context("cannot write to stderr")?;
-    Ok(Outcome::Usage)
 }

@@ -9,7 +9,9 @@ mod init;
 mod input;
 mod lint;
 mod man;
+mod patience;
 mod schema;
+mod simulate;
 mod verify;
 
 use std::ffi::OsString;
@@ -20,7 +22,8 @@ use anyhow::Context as _;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::explain::Screen;
+use crate::page::Screen;
+use crate::spec::closest;
 
 /// Turns a short spec of BullMQ workers into KEDA ScaledObjects.
 #[derive(Debug, Parser)]
@@ -50,6 +53,7 @@ Examples:
   bullmq-keda generate spec.yaml
   bullmq-keda generate spec.yaml | kubectl apply -f -
   bullmq-keda init --exporter http://localhost:9538    a first spec from the queues that exist
+  bullmq-keda simulate spec.yaml                       what it would do for a load
   bullmq-keda help generate
 
 Exit codes:
@@ -67,6 +71,7 @@ enum Verb {
     Init(Box<init::Args>),
     Explain(explain::Args),
     Verify(Box<verify::Args>),
+    Simulate(Box<simulate::Args>),
     Schema(schema::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -125,6 +130,7 @@ pub fn run(
             Verb::Init(args) => init::run(&args, quiet, streams),
             Verb::Explain(args) => explain::run(&args, streams),
             Verb::Verify(args) => verify::run(&args, quiet, streams),
+            Verb::Simulate(args) => simulate::run(&args, quiet, streams),
             Verb::Schema(schema::Args {}) => schema::run(streams),
             Verb::Completions(args) => completions::run(&args, streams),
             Verb::Man(args) => man::run(&args, streams),
@@ -149,6 +155,32 @@ fn tell_usage(error: &clap::Error, streams: &mut Streams<'_>) -> anyhow::Result<
         return Ok(Outcome::Made);
     }
     write!(streams.stderr, "{text}").context("cannot write to stderr")?;
+    Ok(Outcome::Usage)
+}
+
+/// Tells that there is none of this name, and which was probably meant.
+fn unknown(
+    what: &str,
+    name: &str,
+    known: &[&str],
+    streams: &mut Streams<'_>,
+) -> anyhow::Result<Outcome> {
+    // Half of an id is most of what people remember.
+    let half = known
+        .iter()
+        .find(|id| id.split('/').any(|part| part == name))
+        .copied();
+    let help = match (closest(name, known).or(half), what) {
+        (Some(close), _) => format!("did you mean `{}`?", close.escape_debug()),
+        (None, "rule") => "`bullmq-keda explain --rules` lists them".to_owned(),
+        (None, _) => {
+            let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
+            format!("there is {}", known.join(", "))
+        }
+    };
+    let name = name.escape_debug();
+    writeln!(streams.stderr, "error: there is no {what} `{name}`; {help}")
+        .context("cannot write to stderr")?;
     Ok(Outcome::Usage)
 }
 

@@ -4,15 +4,15 @@ use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::json;
 
-use super::access::Access;
-use super::{Outcome, Streams, input};
+use super::access::{Access, Server, hint};
+use super::patience::{PATIENCE, patiently};
+use super::{Outcome, Streams, access, input};
 use crate::document::Dialect;
 use crate::http::Client;
 use crate::problem::Severity;
@@ -23,8 +23,6 @@ use crate::{Error, plan, report, verify, workloads};
 
 /// The largest answer: the names of 100,000 queues, each with its labels, take about half of it.
 const MOST_BYTES: u64 = 64 << 20;
-/// After so long without a word people wonder whether anything happens.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// How often a pause between two looks notices Ctrl-C.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -45,20 +43,14 @@ pub(super) struct Args {
     /// Specs to read; `-` is stdin.
     #[arg(value_name = "SPEC", required = true)]
     specs: Vec<PathBuf>,
-    /// The address of Prometheus as it is reached from here, if not by the spec's `serverAddress`.
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "BULLMQ_KEDA_PROMETHEUS",
-        hide_env_values = true
-    )]
-    prometheus: Option<String>,
     /// How the result is told.
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     output: Format,
     /// Look again and again, each 15 s unless told, until Ctrl-C. The last look decides the exit code.
     #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "15s", value_parser = interval)]
     watch: Option<Duration>,
+    #[command(flatten)]
+    server: Server,
     #[command(flatten)]
     access: Access,
 }
@@ -69,32 +61,6 @@ enum Format {
     Text,
     /// One document; with `--watch` one a line.
     Json,
-}
-
-/// Brings an address into the form to which `/api/v1/query` can be appended. The address itself is not repeated: it may hold a password.
-fn address(text: &str) -> Result<String, String> {
-    let rest = text
-        .strip_prefix("http://")
-        .or_else(|| text.strip_prefix("https://"));
-    let rest = rest.filter(|rest| !rest.is_empty() && !rest.starts_with(['/', '?', '#', ':']));
-    let Some(rest) = rest.filter(|rest| rest.chars().all(|c| c.is_ascii_graphic())) else {
-        return Err(
-            "write `http://` or `https://` with a host, such as `http://localhost:9090`".to_owned(),
-        );
-    };
-    if rest
-        .split('/')
-        .next()
-        .is_some_and(|authority| authority.contains('@'))
-    {
-        return Err("credentials go into files: `--username` and `--password-file`".to_owned());
-    }
-    if rest.contains(['?', '#']) {
-        return Err("end the address before the `?` or `#`".to_owned());
-    }
-    let text = text.trim_end_matches('/');
-    let text = text.strip_suffix("/query").unwrap_or(text);
-    Ok(text.strip_suffix("/api/v1").unwrap_or(text).to_owned())
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
@@ -112,8 +78,7 @@ fn interval(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn run(args: &Args, quiet: bool, streams: &mut Streams<'_>) -> anyhow::Result<Outcome> {
-    let asked = args.prometheus.as_deref().map(address).transpose();
-    let asked = asked.map_err(|why| anyhow!("--prometheus takes another address: {why}"))?;
+    let asked = args.server.address()?;
     let client = args.access.client(MOST_BYTES)?;
     let inputs = input::read_all(&args.specs, Dialect::SPEC, streams.stdin)?;
     let workloads = match workloads(inputs) {
@@ -309,133 +274,12 @@ impl Look<'_> {
                     },
                 )
             };
-        observe(subject, now(), &mut ask).map_err(|error| {
+        observe(subject, access::now(), &mut ask).map_err(|error| {
             let error = anyhow!("cannot ask Prometheus at {}: {error}", subject.asked);
-            match hint(subject) {
+            match hint(subject.asked, subject.server_address) {
                 Some(hint) => anyhow!("{error}\n  {hint}"),
                 None => error,
             }
         })
-    }
-}
-
-/// Runs `work`, and `impatient` once if it takes longer than [`PATIENCE`].
-fn patiently<T: Send>(work: impl FnOnce() -> T + Send, impatient: impl FnOnce()) -> T {
-    thread::scope(|scope| {
-        let (done, wait) = mpsc::channel::<()>();
-        let worker = scope.spawn(move || {
-            let result = work();
-            drop(done);
-            result
-        });
-        if let Err(RecvTimeoutError::Timeout) = wait.recv_timeout(PATIENCE) {
-            impatient();
-        }
-        match worker.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })
-}
-
-/// How an address of the cluster is reached from outside.
-fn hint(subject: &Subject<'_>) -> Option<String> {
-    if subject.asked != subject.server_address {
-        return None;
-    }
-    let (scheme, rest) = subject.asked.split_once("://")?;
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    if authority.starts_with('[') {
-        return None;
-    }
-    let (host, port) = authority
-        .split_once(':')
-        .unwrap_or((authority, if scheme == "https" { "443" } else { "80" }));
-    let mut parts = host.split('.');
-    let (service, namespace) = (parts.next()?, parts.next());
-    let of_cluster = match parts.next() {
-        // `prometheus` or `prometheus.monitoring`: a name that only a cluster knows.
-        None => service != "localhost" && host.parse::<std::net::Ipv4Addr>().is_err(),
-        Some(svc) => svc == "svc",
-    };
-    let namespace = namespace.map_or_else(String::new, |namespace| format!(" -n {namespace}"));
-    of_cluster.then(|| {
-        format!(
-            "if that is an address of the cluster: `kubectl port-forward{namespace} svc/{service} 19090:{port}`, and then add `--prometheus {scheme}://localhost:19090{path}`"
-        )
-    })
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "KEDA asks by the clock of whoever asks, and this is where it is read"
-)]
-fn now() -> Duration {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_brought_into_the_form_that_keda_takes() {
-        for (text, expected) in [
-            ("http://localhost:9090", Some("http://localhost:9090")),
-            (
-                "https://mimir.example/prometheus/",
-                Some("https://mimir.example/prometheus"),
-            ),
-            ("http://p:9090/api/v1/query", Some("http://p:9090")),
-            ("http://p:9090/api/v1/", Some("http://p:9090")),
-            ("localhost:9090", None),
-            ("http://", None),
-            ("http://a:hunter2@b", None),
-            ("http://b?x=1", None),
-            ("http://b c", None),
-        ] {
-            let read = address(text);
-            assert_eq!(read.as_deref().ok(), expected, "{text}");
-            assert!(!read.is_err_and(|message| message.contains("hunter2")));
-        }
-    }
-
-    #[test]
-    fn an_address_of_the_cluster_has_a_way_to_reach_it() {
-        for (asked, expected) in [
-            (
-                "http://prometheus.monitoring.svc:9090",
-                Some(
-                    " -n monitoring svc/prometheus 19090:9090`, and then add `--prometheus http://localhost:19090`",
-                ),
-            ),
-            (
-                "http://mimir.obs.svc.cluster.local/prometheus",
-                Some(
-                    " -n obs svc/mimir 19090:80`, and then add `--prometheus http://localhost:19090/prometheus`",
-                ),
-            ),
-            ("http://prometheus:9090", Some("svc/prometheus 19090:9090`")),
-            ("http://localhost:9090", None),
-            ("http://127.0.0.1:9090", None),
-            ("http://[::1]:9090", None),
-            ("https://prometheus.example.com", None),
-        ] {
-            let subject = Subject {
-                server_address: asked,
-                asked,
-                plans: Vec::new(),
-            };
-            let hint = hint(&subject);
-            match expected {
-                Some(part) => assert!(
-                    hint.clone().is_some_and(|hint| hint.contains(part)),
-                    "{asked}: {hint:?}"
-                ),
-                None => assert_eq!(hint, None, "{asked}"),
-            }
-        }
     }
 }

@@ -164,6 +164,11 @@ impl ControlLoop {
         }
     }
 
+    /// When it polls or looks next.
+    pub fn next(&self) -> Duration {
+        self.next_poll.min(self.next_sync)
+    }
+
     /// Polls and looks if it is time to, KEDA first. Each step is later than the one before.
     pub fn step(&mut self, now: Duration, seen: &Observation<'_>) -> Step {
         let mut step = Step {

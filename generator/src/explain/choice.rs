@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use super::short;
-use crate::counted::counted;
+use crate::counted::{counted, short};
 use crate::plan::{FallbackBehavior, Plan, drain_time};
 use crate::workload::{KEDA_WITH_BEHAVIOR, POLLING_INTERVAL, Policy};
 use bullmq_vocabulary::prometheus_duration;

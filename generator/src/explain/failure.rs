@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::short;
 use super::words::float;
 use crate::control_loop::hpa::{Pods, Target};
 use crate::control_loop::keda::Answer;
 use crate::control_loop::{Config, ControlLoop, Observation};
-use crate::counted::counted;
+use crate::counted::{counted, short};
 use crate::plan::{FallbackBehavior, Plan};
 use crate::workload::Policy;
 

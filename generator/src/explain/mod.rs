@@ -7,25 +7,21 @@
 mod backlog;
 mod choice;
 mod failure;
-mod page;
 mod promql;
 mod reaction;
 mod text;
 mod timeline;
 mod words;
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use crate::control_loop::{Config, hpa, jobs};
+use crate::counted::short;
 use crate::plan::Plan;
-use bullmq_vocabulary::prometheus_duration;
 
 pub use backlog::Row;
 pub use choice::Choice;
 pub use failure::Failure;
-pub use page::Screen;
 pub use reaction::Reaction;
 pub use text::text;
 pub use timeline::{Moment, Timeline};
@@ -234,22 +230,15 @@ fn percent(fraction: f64) -> String {
     format!("{}%", (fraction * 1000.0).round() / 10.0)
 }
 
-/// A time as people write it, without what is below a second.
-fn short(time: Duration) -> String {
-    let seconds = time.as_millis().saturating_add(500) / 1000;
-    let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
-    if time < Duration::from_secs(1) {
-        return prometheus_duration(time);
-    }
-    prometheus_duration(Duration::from_secs(seconds))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::control_loop::hpa::Pods;
     use crate::control_loop::keda::Answer;
     use crate::control_loop::{ControlLoop, Observation};
+    use crate::page::Screen;
     use crate::workload::Workload;
     use crate::{Input, plan::plan};
     use proptest::prelude::*;
@@ -267,19 +256,6 @@ mod tests {
         }])
         .unwrap();
         workloads.remove(0)
-    }
-
-    #[test]
-    fn times_are_short_and_round_to_the_second() {
-        for (millis, expected) in [
-            (0, "0s"),
-            (250, "250ms"),
-            (15_500, "16s"),
-            (15_499, "15s"),
-            (105_000, "1m45s"),
-        ] {
-            assert_eq!(short(Duration::from_millis(millis)), expected);
-        }
     }
 
     fn any_worker() -> impl Strategy<Value = Workload> {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::short;
 use super::timeline::Timeline;
 use crate::control_loop::hpa::SYNC_PERIOD;
+use crate::counted::short;
 use crate::plan::{Plan, ScaleToZero};
 use crate::workload::{POLLING_INTERVAL, Policy};
 

@@ -1,8 +1,10 @@
 //! An explanation as people read it: the answer first, then what it is made of.
 
-use super::page::{Align, Page, Screen};
-use super::{Explanation, Hpa, Row, Timeline, promql, short};
 use std::time::Duration;
+
+use super::{Explanation, Hpa, Row, Timeline, promql};
+use crate::counted::short;
+use crate::page::{Align, Page, Screen};
 
 use Align::{Left, Right};
 

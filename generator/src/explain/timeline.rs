@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::short;
 use super::words::Measure;
 use crate::control_loop::hpa::{self, Pods, SYNC_PERIOD};
 use crate::control_loop::keda::{self, Answer};
 use crate::control_loop::{Config, ControlLoop, Observation, jobs};
-use crate::counted::counted;
+use crate::counted::{counted, short};
 use crate::plan::Plan;
 use crate::workload::POLLING_INTERVAL;
 

@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use super::short;
-use crate::counted::{counted, every};
+use crate::counted::{counted, every, short};
 use crate::decimal::Decimal;
 use crate::plan::{JOBS, Plan, Trigger, drain_time};
 use crate::workload::{Policy, in_words};

@@ -28,7 +28,7 @@ mod trigger;
 mod version;
 mod workload;
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::Input;
 use crate::document::{self, Dialect, Documents, Node};
@@ -146,7 +146,7 @@ pub fn lint(inputs: Vec<(Input, Origin)>, options: &Options) -> Report {
         let before = specs.len();
         for root in &read.roots {
             if is_spec(root) {
-                specs.push(Rc::clone(root));
+                specs.push(Arc::clone(root));
             }
         }
         if specs.len() > before {
@@ -294,7 +294,7 @@ fn is_spec(root: &Node) -> bool {
 
 /// Checks the specs as `generate` does, and generates their manifests if nothing is wrong with any.
 fn generated(
-    roots: &[Rc<Node>],
+    roots: &[Arc<Node>],
     files: &Files<'_>,
     names: &[String],
     problems: &mut Vec<Problem>,

@@ -149,7 +149,7 @@ pub(super) fn entries(node: &Node) -> Vec<Entry<'_>> {
 /// The key that merges another mapping.
 const MERGE: &str = "<<";
 
-fn own(node: &Node) -> &[(std::rc::Rc<Node>, std::rc::Rc<Node>)] {
+fn own(node: &Node) -> &[(std::sync::Arc<Node>, std::sync::Arc<Node>)] {
     match &node.kind {
         NodeKind::Mapping(entries) => entries,
         NodeKind::Sequence(_) | NodeKind::Scalar { .. } => &[],
@@ -169,11 +169,11 @@ fn merged(node: &Node) -> impl Iterator<Item = &Node> {
 
 /// The items of a list, none if it is none.
 pub(super) fn items(node: &Node) -> impl Iterator<Item = &Node> {
-    let items: &[std::rc::Rc<Node>] = match &node.kind {
+    let items: &[std::sync::Arc<Node>] = match &node.kind {
         NodeKind::Sequence(items) => items,
         NodeKind::Mapping(_) | NodeKind::Scalar { .. } => &[],
     };
-    items.iter().map(std::rc::Rc::as_ref)
+    items.iter().map(std::sync::Arc::as_ref)
 }
 
 /// The value of a field. What is null is not there: the API server drops it.

@@ -49,6 +49,17 @@ impl Scope {
         each(&selectors, ToString::to_string)
     }
 
+    /// How many jobs were added to all queues within a window, each queue once, however many exporters told of it.
+    pub fn added_within(&self, window: Duration) -> Inspection {
+        let selectors = self.selectors(metric::JOB_ADDED_TOTAL.name, None);
+        let window = prometheus_duration(window);
+        let increases = each(&selectors, |selector| {
+            format!("increase({selector}[{window}])")
+        });
+        let labels = label::OF_A_QUEUE.join(", ");
+        Inspection(format!("sum(max by ({labels}) ({increases}))"))
+    }
+
     /// Of each queue the smallest number of added jobs in a window, the largest, and how many samples there are. It is a counter,
     /// so two series of one Redis have ranges that meet, and those of two Redis servers hardly ever.
     pub fn added(&self, window: Duration) -> [Inspection; 3] {

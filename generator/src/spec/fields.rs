@@ -3,7 +3,7 @@
 //! Each reader returns nothing after it has told what is wrong, so that the walk goes on with the next field.
 
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::shape::FieldShape;
 use crate::document::{Kind, Node};
@@ -59,11 +59,11 @@ impl Field<String> {
 pub(super) struct Value<'n> {
     name: &'n str,
     index: Option<usize>,
-    pub(super) node: &'n Rc<Node>,
+    pub(super) node: &'n Arc<Node>,
 }
 
 impl<'n> Value<'n> {
-    pub(super) fn new(name: &'n str, node: &'n Rc<Node>) -> Self {
+    pub(super) fn new(name: &'n str, node: &'n Arc<Node>) -> Self {
         Self {
             name,
             index: None,
@@ -84,7 +84,7 @@ impl fmt::Display for Value<'_> {
 /// A mapping whose fields are known.
 pub(super) struct Mapping<'n> {
     pub(super) span: Span,
-    entries: Vec<(&'n str, &'n Rc<Node>)>,
+    entries: Vec<(&'n str, &'n Arc<Node>)>,
     /// Known fields that were meant by unknown ones: they are not missing as well.
     misspelt: Vec<&'static str>,
     whole: bool,
@@ -216,7 +216,7 @@ impl Reader<'_> {
                 format!("write a list, such as `{example}`"),
             );
         };
-        let item = |(index, node): (usize, &'n Rc<Node>)| {
+        let item = |(index, node): (usize, &'n Arc<Node>)| {
             let index = Some(index);
             read(
                 self,

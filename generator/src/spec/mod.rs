@@ -13,7 +13,7 @@ mod worker;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::decimal::Decimal;
@@ -118,7 +118,7 @@ pub struct WorkerSpec {
     /// `annotations`.
     pub annotations: Field<BTreeMap<String, String>>,
     /// `overrides`: merged into the manifest last.
-    pub overrides: Field<Rc<Node>>,
+    pub overrides: Field<Arc<Node>>,
 }
 
 /// One queue of a worker.
@@ -166,7 +166,7 @@ pub enum OnMetricsLoss {
 }
 
 /// Reads one document. Returns nothing if it is no spec of this version at all; `problems` then say why.
-pub fn read(document: &Rc<Node>, problems: &mut Vec<Problem>) -> Option<Spec> {
+pub fn read(document: &Arc<Node>, problems: &mut Vec<Problem>) -> Option<Spec> {
     let mut reader = Reader { problems };
     let value = Value::new("spec", document);
     // A spec of another version, or a manifest of Kubernetes, would be wrong in every field: one sentence says it all.

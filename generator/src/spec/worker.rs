@@ -1,6 +1,6 @@
 //! A worker, field by field; `defaults` has the same fields but the name.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::fields::{At, Field, Mapping, Reader, Value};
@@ -69,7 +69,7 @@ pub(super) fn worker(reader: &mut Reader<'_>, fields: &Mapping<'_>) -> WorkerSpe
             let help = "write a part of a ScaledObject, such as `{spec: {pollingInterval: 5}}`";
             return reader.wrong_type(value, "a mapping", help);
         };
-        Some(Rc::clone(value.node))
+        Some(Arc::clone(value.node))
     });
     worker
 }

@@ -4,7 +4,7 @@
 //! the rest of the object target and bounds. What a spec has no place for, or no need of, is told line by line; addresses and
 //! passwords are not repeated.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bullmq_vocabulary::{DEFAULT_PREFIX, DEFAULT_REDIS_NAME, prometheus_duration};
@@ -107,9 +107,9 @@ pub fn from_scaled_objects(inputs: Vec<Input>, wishes: &Wishes) -> Result<Starte
     }
 }
 
-fn scaled_objects(root: &Rc<Node>) -> Vec<Rc<Node>> {
+fn scaled_objects(root: &Arc<Node>) -> Vec<Arc<Node>> {
     match text_of(root, "kind") {
-        Some("ScaledObject") => vec![Rc::clone(root)],
+        Some("ScaledObject") => vec![Arc::clone(root)],
         // What `kubectl get -o yaml` prints of several.
         Some("List" | "ScaledObjectList") => match field(root, "items").map(|items| &items.kind) {
             Some(Kind::Sequence(items)) => items
@@ -123,14 +123,14 @@ fn scaled_objects(root: &Rc<Node>) -> Vec<Rc<Node>> {
     }
 }
 
-fn entries(node: &Node) -> &[(Rc<Node>, Rc<Node>)] {
+fn entries(node: &Node) -> &[(Arc<Node>, Arc<Node>)] {
     match &node.kind {
         Kind::Mapping(entries) => entries,
         Kind::Scalar { .. } | Kind::Sequence(_) => &[],
     }
 }
 
-fn field<'n>(node: &'n Node, name: &str) -> Option<&'n Rc<Node>> {
+fn field<'n>(node: &'n Node, name: &str) -> Option<&'n Arc<Node>> {
     let found = entries(node)
         .iter()
         .find(|(key, _)| key.text() == Some(name));
@@ -321,9 +321,9 @@ impl Reader {
         })
     }
 
-    fn mapping(&mut self, of: &Node, name: &str, what: &str) -> Option<Rc<Node>> {
+    fn mapping(&mut self, of: &Node, name: &str, what: &str) -> Option<Arc<Node>> {
         match field(of, name) {
-            Some(node) if matches!(node.kind, Kind::Mapping(_)) => Some(Rc::clone(node)),
+            Some(node) if matches!(node.kind, Kind::Mapping(_)) => Some(Arc::clone(node)),
             Some(node) => {
                 let label = format!("found {}", node.description());
                 self.refuse(
@@ -573,7 +573,7 @@ impl Reader {
     }
 
     fn fallback(&mut self, spec: &Node, min: u32, max: u32) -> Option<u32> {
-        let fallback = Rc::clone(field(spec, "fallback")?);
+        let fallback = Arc::clone(field(spec, "fallback")?);
         let replicas = self.whole(&fallback, "replicas", 0)?;
         if text_of(&fallback, "behavior") == Some(FallbackBehavior::Hold.name()) && replicas > 0 {
             self.note(
@@ -612,7 +612,7 @@ impl Reader {
         ] {
             if let Some(node) = field(spec, name) {
                 self.note(
-                    &Rc::clone(node),
+                    &Arc::clone(node),
                     &format!("`{name}` is not carried over: {why}"),
                 );
             }

@@ -3,7 +3,7 @@
 //! Every check of a worker runs, whatever the others found; a worker is made only if none found anything.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bullmq_vocabulary::{
@@ -81,7 +81,7 @@ struct Checker<'p> {
 #[derive(Clone, Copy)]
 struct Shared<'s> {
     defaults: &'s WorkerSpec,
-    prometheus: Option<&'s Rc<Prometheus>>,
+    prometheus: Option<&'s Arc<Prometheus>>,
     keda: Option<Version>,
     #[expect(
         clippy::option_option,
@@ -136,7 +136,7 @@ impl Checker<'_> {
         }
     }
 
-    fn prometheus(&mut self, spec: &PrometheusSpec, span: Span) -> Option<Rc<Prometheus>> {
+    fn prometheus(&mut self, spec: &PrometheusSpec, span: Span) -> Option<Arc<Prometheus>> {
         let example = "http://prometheus.monitoring.svc:9090";
         let server_address = self.required(
             &spec.server_address,
@@ -145,7 +145,7 @@ impl Checker<'_> {
             "`prometheus`",
             example,
         );
-        Some(Rc::new(Prometheus {
+        Some(Arc::new(Prometheus {
             server_address: server_address?,
             scrape_interval: given_or(&spec.scrape_interval, DEFAULT_SCRAPE_INTERVAL)?,
             matchers: given_or(&spec.matchers, BTreeMap::new())?,
@@ -207,6 +207,8 @@ impl Checker<'_> {
         let queues = self.queues(own, defaults, &title);
         let replicas = self.replicas(own, defaults, &title);
         let policy = self.policy(own, defaults, &title);
+        let concurrency = optional(own.concurrency.or(&defaults.concurrency));
+        let mean = optional(own.job_mean.or(&defaults.job_mean));
         let job = self.job(own, defaults);
         let startup = optional(own.startup.or(&defaults.startup));
         let horizon = prometheus.and_then(|prometheus| self.horizon(own, defaults, prometheus));
@@ -219,12 +221,14 @@ impl Checker<'_> {
             name: name?,
             namespace: namespace?,
             target: target?,
-            prometheus: Rc::clone(prometheus?),
+            prometheus: Arc::clone(prometheus?),
             queues: queues?,
             policy: policy?,
             replicas: replicas?,
             startup: startup?,
             horizon: horizon?,
+            concurrency: concurrency?,
+            mean: mean?,
             job: job?,
             on_metrics_loss: on_metrics_loss?,
             idle_after: idle_after?,

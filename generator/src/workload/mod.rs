@@ -9,7 +9,7 @@ mod template;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bullmq_vocabulary::{DEFAULT_PREFIX, DEFAULT_REDIS_NAME};
@@ -171,7 +171,7 @@ pub struct Workload {
     /// What is scaled.
     pub target: Target,
     /// Where its metrics are.
-    pub prometheus: Rc<Prometheus>,
+    pub prometheus: Arc<Prometheus>,
     /// Its queues, at least one of them not optional.
     pub queues: Vec<Queue>,
     /// What decides how many replicas there are.
@@ -182,6 +182,10 @@ pub struct Workload {
     pub startup: Option<Duration>,
     /// The horizon at which demand is looked up; none means now.
     pub horizon: Option<Duration>,
+    /// Jobs that one replica runs at once, if known.
+    pub concurrency: Option<u32>,
+    /// The mean time of a job, if known.
+    pub mean: Option<Duration>,
     /// The longest time of a job that is known: the longest itself, or else the mean.
     pub job: Option<Duration>,
     /// What happens while the metrics are lost.
@@ -197,7 +201,7 @@ pub struct Workload {
     /// Annotations of its manifest.
     pub annotations: BTreeMap<String, String>,
     /// What is merged into its manifest last, with its places.
-    pub overrides: Option<Rc<Node>>,
+    pub overrides: Option<Arc<Node>>,
     /// The KEDA that its manifest is for.
     pub keda: Version,
     /// The Kubernetes that its manifest is for, if it is known.

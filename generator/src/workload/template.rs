@@ -25,7 +25,7 @@ pub struct JobTemplate {
 
 /// Reads the template of a file that holds one document. `named` is the field of the spec that names the file.
 pub(super) fn template(
-    roots: &[std::rc::Rc<Node>],
+    roots: &[std::sync::Arc<Node>],
     start: Span,
     named: Span,
     problems: &mut Vec<Problem>,
@@ -205,7 +205,7 @@ pub fn tree(node: &Node) -> Value {
     match &node.kind {
         Kind::Sequence(items) => Value::Array(items.iter().map(|item| tree(item)).collect()),
         Kind::Mapping(entries) => {
-            let entry = |(key, value): &(std::rc::Rc<Node>, std::rc::Rc<Node>)| {
+            let entry = |(key, value): &(std::sync::Arc<Node>, std::sync::Arc<Node>)| {
                 (key.text().unwrap_or_default().to_owned(), tree(value))
             };
             Value::Object(entries.iter().map(entry).collect())

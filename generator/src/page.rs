@@ -1,4 +1,4 @@
-//! A page of text of a given width: headings, paragraphs, tables whose last column is broken, bars.
+//! A page of text of a given width: headings, paragraphs, tables whose last column is broken, bars and courses.
 //!
 //! Tables are our own forty lines: the tables here have no rules, one column that wraps, and bars that take what room is left, which is
 //! what the libraries for tables have to be talked into. The wrapping itself is `textwrap`'s.
@@ -35,37 +35,37 @@ impl Screen {
         unicode: true,
     };
 
-    pub(super) fn columns(self) -> usize {
+    pub(crate) fn columns(self) -> usize {
         self.width.clamp(NARROWEST, WIDEST)
     }
 }
 
 /// How a column stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Align {
+pub(crate) enum Align {
     Left,
     Right,
 }
 
-pub(super) struct Page {
+pub(crate) struct Page {
     screen: Screen,
     text: String,
 }
 
 impl Page {
-    pub(super) fn new(screen: Screen) -> Self {
+    pub(crate) fn new(screen: Screen) -> Self {
         Self {
             screen,
             text: String::new(),
         }
     }
 
-    pub(super) fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         self.text
     }
 
     /// The first line of a worker.
-    pub(super) fn title(&mut self, title: &str) {
+    pub(crate) fn title(&mut self, title: &str) {
         if !self.text.is_empty() {
             self.blank();
         }
@@ -78,31 +78,31 @@ impl Page {
         self.styled(&title);
     }
 
-    pub(super) fn heading(&mut self, heading: &str) {
+    pub(crate) fn heading(&mut self, heading: &str) {
         self.blank();
         self.styled(heading);
     }
 
-    pub(super) fn blank(&mut self) {
+    pub(crate) fn blank(&mut self) {
         self.text.push('\n');
     }
 
-    pub(super) fn paragraph(&mut self, text: &str, indent: usize) {
+    pub(crate) fn paragraph(&mut self, text: &str, indent: usize) {
         self.wrapped(text, &" ".repeat(indent), &" ".repeat(indent));
     }
 
     /// A line that is not broken.
-    pub(super) fn verbatim(&mut self, line: &str, indent: usize) {
+    pub(crate) fn verbatim(&mut self, line: &str, indent: usize) {
         // Writing to a String cannot fail.
         let _ = writeln!(self.text, "{:indent$}{line}", "");
     }
 
-    pub(super) fn item(&mut self, text: &str) {
+    pub(crate) fn item(&mut self, text: &str) {
         self.wrapped(text, "  - ", "    ");
     }
 
     /// A table. The last column takes the room that is left, and is broken; where there is too little, it goes below the others.
-    pub(super) fn table(&mut self, indent: usize, align: &[Align], rows: &[Vec<String>]) {
+    pub(crate) fn table(&mut self, indent: usize, align: &[Align], rows: &[Vec<String>]) {
         let Some(last) = align.len().checked_sub(1) else {
             return;
         };
@@ -137,12 +137,12 @@ impl Page {
     }
 
     /// The columns that are left for bars beside so many others.
-    pub(super) fn room(&self, others: usize, most: usize) -> usize {
+    pub(crate) fn room(&self, others: usize, most: usize) -> usize {
         self.screen.columns().saturating_sub(others).min(most)
     }
 
     /// A bar of a share of the room.
-    pub(super) fn bar(&self, value: u32, of: u32, room: usize) -> String {
+    pub(crate) fn bar(&self, value: u32, of: u32, room: usize) -> String {
         let eighths = u64::from(value)
             .saturating_mul(u64::try_from(room).unwrap_or(0).saturating_mul(8))
             .div_ceil(u64::from(of.max(1)));
@@ -155,6 +155,26 @@ impl Page {
         } else {
             "#".repeat((full + usize::from(rest > 0)).min(room))
         }
+    }
+
+    /// A line of so many columns in which each is as high as its share of `most`; what is something is never nothing.
+    pub(crate) fn course(&self, values: &[u64], most: u64, room: usize) -> String {
+        let heights: &[char] = if self.screen.unicode {
+            &[' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
+        } else {
+            &[' ', '.', ':', '-', '=', '+', '*', '#', '@']
+        };
+        let columns = room.min(values.len()).max(1);
+        let height = |column: usize| {
+            let part = values.len() * column / columns..values.len() * (column + 1) / columns;
+            let value = values.get(part)?.iter().max().copied()?;
+            let steps = u64::try_from(heights.len()).ok()?.checked_sub(1)?;
+            let step = u128::from(value.min(most)) * u128::from(steps);
+            heights
+                .get(usize::try_from(step.div_ceil(u128::from(most.max(1)))).ok()?)
+                .copied()
+        };
+        (0..columns).filter_map(height).collect()
     }
 
     fn styled(&mut self, line: &str) {
@@ -205,6 +225,29 @@ mod tests {
                 assert_eq!(page(80, true).bar(value, of, 10), bar, "{value} of {of}");
             }
             assert_eq!(page(80, false).bar(value, of, 10), ascii, "{value} of {of}");
+        }
+    }
+
+    #[test]
+    fn a_course_is_as_high_as_its_values_and_never_nothing_for_something() {
+        for (values, most, room, course, ascii) in [
+            (&[0, 1, 4, 8][..], 8, 80, " ▁▄█", " .=@"),
+            (&[0, 1, 4, 8], 8, 2, "▁█", ".@"),
+            (&[1, 1, 1, 0, 0], 1000, 5, "▁▁▁  ", "...  "),
+            (&[9], 8, 10, "█", "@"),
+            (&[], 8, 10, "", ""),
+            (&[0, 0], 0, 10, "  ", "  "),
+        ] {
+            assert_eq!(
+                page(80, true).course(values, most, room),
+                course,
+                "{values:?}"
+            );
+            assert_eq!(
+                page(80, false).course(values, most, room),
+                ascii,
+                "{values:?}"
+            );
         }
     }
 
