@@ -5,6 +5,7 @@ mod access;
 mod completions;
 mod explain;
 mod generate;
+mod history;
 mod init;
 mod input;
 mod lint;

@@ -3,23 +3,19 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::Context as _;
 
-use super::access::{self, Access, Server, hint};
+use super::access::{Access, Server};
+use super::history::{self, Past};
 use super::patience::patiently;
 use super::{Outcome, Streams, input};
-use crate::counted::counted;
 use crate::document::Dialect;
-use crate::http::Client;
-use crate::plan::scope;
-use crate::prometheus_api::{Range, Tenant, ask_range};
 use crate::simulation::{
-    Error as CannotSimulate, Load, SHORTEST, Simulation, Wishes, json, simulate, text, usual_loads,
+    Error as CannotSimulate, LONGEST, Load, SHORTEST, Simulation, Wishes, json, simulate, text,
+    usual_loads,
 };
 use crate::workload::Workload;
 use crate::{Error, report, workloads};
-
-use bullmq_vocabulary::{metric, prometheus_duration};
 
 /// Play a load through the whole control loop: how long jobs wait, how many replicas there are, what they cost.
 ///
@@ -38,7 +34,7 @@ pub(super) struct Args {
     #[arg(long = "load", value_name = "LOAD", value_parser = Load::parse)]
     loads: Vec<Load>,
     /// Instead: what came in over this time until now, as Prometheus knows it by `bullmq_job_added_total`
-    #[arg(long, value_name = "TIME", value_parser = history, conflicts_with_all = ["loads", "length"])]
+    #[arg(long, value_name = "TIME", value_parser = history::length, conflicts_with_all = ["loads", "length"])]
     history: Option<Duration>,
     /// How long it comes in; unless told, some hours, or a day where it comes with the day
     #[arg(long = "for", value_name = "TIME", value_parser = length)]
@@ -86,9 +82,6 @@ enum Format {
     Json,
 }
 
-/// The longest time that is simulated.
-const LONGEST: Duration = Duration::from_hours(24 * 31);
-
 fn time(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(time) if time >= Duration::from_millis(1) && time <= Duration::from_hours(24) => {
@@ -104,14 +97,6 @@ fn length(text: &str) -> Result<Duration, String> {
         Ok(time) if (SHORTEST..=LONGEST).contains(&time) => Ok(time),
         Ok(_) => Err("write a time from 10m to 31d".to_owned()),
         Err(_) => Err("write a number with a unit, such as `6h`".to_owned()),
-    }
-}
-
-fn history(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(time) if (Duration::from_hours(1)..=LONGEST).contains(&time) => Ok(time),
-        Ok(_) => Err("write a time from 1h to 31d".to_owned()),
-        Err(_) => Err("write a number with a unit, such as `7d`".to_owned()),
     }
 }
 
@@ -145,12 +130,7 @@ pub(super) fn run(args: &Args, quiet: bool, streams: &mut Streams<'_>) -> anyhow
     let wanted =
         |workload: &&Workload| args.workers.is_empty() || args.workers.contains(&workload.name);
     let past = match args.history {
-        Some(time) => Some(Past {
-            time,
-            client: args.access.client(MOST_BYTES)?,
-            asked: args.server.address()?,
-            quiet,
-        }),
+        Some(time) => Some(Past::new(time, &args.server, &args.access, quiet)?),
         None => None,
     };
     let mut simulations: Vec<Simulation> = Vec::new();
@@ -197,100 +177,4 @@ pub(super) fn run(args: &Args, quiet: bool, streams: &mut Streams<'_>) -> anyhow
         .and_then(|()| streams.stdout.flush())
         .context("cannot write to stdout")?;
     Ok(Outcome::Made)
-}
-
-/// The largest answer: ten thousand figures take less than a megabyte.
-const MOST_BYTES: u64 = 64 << 20;
-/// The shortest step of what was: what comes in within a minute comes at random in it.
-const STEP: Duration = Duration::from_mins(1);
-/// The most steps: Prometheus answers 11,000 at once (`exceeded maximum resolution of 11,000 points per timeseries`,
-/// <https://github.com/prometheus/prometheus/blob/v3.5.0/web/api/v1/api.go>).
-const MOST_STEPS: u32 = 10_000;
-
-/// What came in until now, and who knows it.
-struct Past {
-    time: Duration,
-    client: Client,
-    asked: Option<String>,
-    quiet: bool,
-}
-
-impl Past {
-    /// The jobs that were added to the queues of a worker.
-    fn load(&self, workload: &Workload, streams: &mut Streams<'_>) -> anyhow::Result<Load> {
-        let prometheus = &workload.prometheus;
-        let server_address = prometheus.server_address.as_str();
-        let asked = self.asked.as_deref().unwrap_or(server_address);
-        // An increase needs two samples, and one may be missing.
-        let least = STEP.max(prometheus.scrape_interval * 4);
-        let minutes = (self.time / MOST_STEPS).max(least).as_secs().div_ceil(60);
-        let step = Duration::from_mins(minutes);
-        let steps = self.time.as_secs() / step.as_secs().max(1);
-        let end = access::now().as_secs() / step.as_secs().max(1) * step.as_secs();
-        let times = Range {
-            start: Duration::from_secs(
-                end.saturating_sub(steps.saturating_sub(1) * step.as_secs()),
-            ),
-            end: Duration::from_secs(end),
-            step,
-        };
-        let query = scope(workload, |_| true).added_within(step).to_string();
-        let answer = patiently(
-            || ask_range(&self.client, asked, &query, times, Tenant::of(prometheus)),
-            || {
-                if !self.quiet {
-                    // Nobody misses a word of comfort that cannot be written.
-                    let _ = writeln!(streams.stderr, "question to {asked} ...");
-                }
-            },
-        );
-        let answer = answer.map_err(|error| {
-            let error = anyhow!("cannot ask Prometheus at {asked}: {error}");
-            match hint(asked, server_address) {
-                Some(hint) => anyhow!("{error}\n  {hint}"),
-                None => error,
-            }
-        })?;
-        let mut jobs = vec![None; usize::try_from(steps).unwrap_or(0)];
-        let samples = answer.series.iter().flat_map(|series| &series.samples);
-        for (time, value) in samples.filter(|(_, value)| value.is_finite() && *value >= 0.0) {
-            if let Some(place) = place(*time, times).and_then(|place| jobs.get_mut(place)) {
-                *place = Some(*value);
-            }
-        }
-        let known = jobs.iter().flatten().count();
-        let missing = jobs.len() - known;
-        let time = prometheus_duration(self.time);
-        if known == 0 {
-            bail!(
-                "Prometheus at {asked} knows no {} of the queues of `{}` in the last {time}; `bullmq-keda verify` tells what it knows of them",
-                metric::JOB_ADDED_TOTAL.name,
-                workload.name
-            );
-        }
-        if missing > 0 && !self.quiet {
-            writeln!(
-                streams.stderr,
-                "warning: of {} of {} nothing is known of `{}`: no job is assumed to have come in them",
-                counted(missing, "step"),
-                jobs.len(),
-                workload.name
-            )
-            .context("cannot write to stderr")?;
-        }
-        let jobs = jobs.into_iter().map(Option::unwrap_or_default).collect();
-        Ok(Load::recorded(step, jobs))
-    }
-}
-
-/// The place of a moment among those that were asked for.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a cast stops at the ends of the range"
-)]
-fn place(time: f64, times: Range) -> Option<usize> {
-    let since = time - times.start.as_secs_f64();
-    let place = (since / times.step.as_secs_f64()).round();
-    (place >= 0.0).then_some(place as usize)
 }

@@ -8,6 +8,7 @@
 //! Not simulated: nodes that have to be made, a scrape or an answer that takes time, Redis' own limits, outages (`explain` tells what those do), several
 //! queues of one worker apart from each other.
 
+mod arrivals;
 mod contender;
 mod json;
 mod load;
@@ -17,6 +18,7 @@ mod tally;
 mod text;
 mod time;
 mod view;
+mod work;
 
 use std::thread;
 use std::time::Duration;
@@ -25,10 +27,10 @@ use serde::Serialize;
 
 use crate::workload::{Policy, Workload};
 use contender::Contender;
-use load::Work;
 use play::{Played, Setting, play};
 use pool::Traits;
 use time::{micros, seconds};
+use work::Work;
 
 pub use json::json;
 pub use load::Load;
@@ -36,8 +38,8 @@ pub use play::STEPS;
 pub use tally::STRANDED;
 pub use text::text;
 
-/// The most jobs of one load: about a minute of work for each contender.
-pub const MOST_JOBS: f64 = 50e6;
+/// The most jobs of one load: half a minute of work, and, where none of them is worked on, about a gigabyte for each contender.
+pub const MOST_JOBS: f64 = 20e6;
 /// What passes before anything counts: the replicas come to what the load wants.
 pub const WARM_UP: Duration = Duration::from_mins(15);
 /// The mean time of a job that nobody told.
@@ -55,6 +57,8 @@ const OUR_JOBS: f64 = 1e6;
 const USUAL_LENGTH: Duration = Duration::from_hours(6);
 /// A day, which is how long a load lasts that comes and goes with it.
 const DAY: Duration = Duration::from_hours(24);
+/// The longest time that is simulated.
+pub const LONGEST: Duration = Duration::from_hours(24 * 31);
 /// The shortest time that says anything.
 pub const SHORTEST: Duration = Duration::from_mins(10);
 
@@ -226,7 +230,7 @@ pub fn simulate(workload: &Workload, load: &Load, wishes: &Wishes) -> Result<Sim
     let known = Known::of(workload, wishes);
     let length = length_of(load, wishes);
     let all = length + WARM_UP;
-    let jobs = load.expected(all);
+    let jobs = load.most(all);
     if jobs > MOST_JOBS {
         return Err(Error::TooMany {
             load: load.to_string(),

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use super::arrivals::Arrivals;
 use super::contender::{Contender, Way};
-use super::load::{Arrivals, Load, Work};
+use super::load::Load;
 use super::pool::{Pool, Traits};
 use super::tally::Tally;
 use super::time::{Micros, SECOND, micros};
 use super::view::{Sample, Samples};
+use super::work::Work;
 use crate::control_loop::hpa::{Pods, SYNC_PERIOD};
 use crate::control_loop::keda::Answer;
 use crate::control_loop::{Config, ControlLoop, Observation};
