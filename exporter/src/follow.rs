@@ -253,12 +253,16 @@ impl Follower {
                 info!(redis = %self.redis, %queue, "the queue's events can be read again");
             }
         }
+        // What is still denied for others is denied once more within the minute, and said once more.
+        if !pass.mended.is_empty() && !std::mem::take(&mut self.said().denied).is_empty() {
+            info!(redis = %self.redis, "events that were denied can be read again");
+        }
     }
 
     fn say_problem(&self, queue: &QueueId, problem: &ReplyError) {
         let (redis, cause) = (&self.redis, problem.cause());
         if cause == ErrorCause::Denied {
-            // What is denied stays denied, and for every queue: it is said and counted once.
+            // For every queue alike: it is said and counted once, until some queue's events can be read again.
             if self.said().denied.insert(problem.to_string()) {
                 self.self_metrics.count_error(redis, cause);
                 warn!(%redis, error = %problem, "a command is denied; what depends on it is left out");
@@ -286,6 +290,67 @@ fn pause(interval: Duration, pass: &Pass) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoint::{Address, Login, ReadFrom, Topology};
+    use crate::exposition::Format;
+    use crate::shard::Shard;
+
+    /// How many errors were counted as denied.
+    fn denied(metrics: &SelfMetrics) -> String {
+        let mut text = String::new();
+        metrics.write(Format::Text, &mut text).unwrap();
+        let line = text.lines().find(|line| line.contains("cause=\"denied\""));
+        line.and_then(|line| line.rsplit(' ').next())
+            .unwrap_or("0")
+            .to_owned()
+    }
+
+    #[test]
+    fn what_is_denied_is_said_once_and_once_more_after_it_was_allowed() {
+        let metrics = SelfMetrics::new(false, Shard::ALL).unwrap();
+        metrics.add_redis("default");
+        let endpoint = Endpoint {
+            topology: Topology::Single(Address::Unix("/nowhere".into())),
+            tls: None,
+            login: Login::default(),
+            database: 0,
+            read_from: ReadFrom::Primary,
+        };
+        let follower = Follower::new("default".into(), endpoint, metrics.clone());
+        let queue = |name: &str| QueueId {
+            prefix: "bull".into(),
+            name: name.into(),
+        };
+        let refused = |name| {
+            let problem = ReplyError::Refused {
+                command: "XREAD",
+                cause: ErrorCause::Denied,
+                message: "NOPERM".to_owned(),
+            };
+            (queue(name), problem)
+        };
+        let pass = |problems, mended| Pass {
+            problems,
+            mended,
+            ..Pass::default()
+        };
+        for (sentence, pass, expected) in [
+            (
+                "for two queues alike",
+                pass(vec![refused("a"), refused("b")], vec![]),
+                "1",
+            ),
+            ("a minute later", pass(vec![refused("a")], vec![]), "1"),
+            ("it is allowed", pass(vec![], vec![queue("a")]), "1"),
+            (
+                "and denied once more",
+                pass(vec![refused("a")], vec![]),
+                "2",
+            ),
+        ] {
+            follower.say_read(&pass);
+            assert_eq!(denied(&metrics), expected, "{sentence}");
+        }
+    }
 
     #[test]
     fn the_busier_the_busiest_stream_the_shorter_the_pause() {

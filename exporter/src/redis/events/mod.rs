@@ -12,9 +12,11 @@
 //! out: XRANGE and XREAD know no fields, XINFO STREAM sends its first and last entry whole, XPENDING and XCLAIM, which can send ids alone, need a
 //! consumer group, and scripts are not run here. So what is asked for at once is bounded by the size of the entries seen last.
 
+mod board;
 mod entry;
 mod jobs;
 mod position;
+mod question;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,18 +26,19 @@ use tokio::time::Instant;
 
 use self::entry::{Entry, entries};
 use self::jobs::{Jobs, Room};
-use self::position::{EntryId, Position, StreamFacts};
+use self::position::Position;
+use self::question::{Answer, Asked, Existence, ask, prove, take_answers, take_refusals};
 use super::client::AskError;
 use super::connection::Connection;
 use super::keys::Keys;
-use super::link_error::LinkError;
 use super::nodes::{Share, Shares};
-use super::reply::{Reply, ReplyError, Source};
+use super::reply::ReplyError;
 use super::score::Millis;
 use super::slots::slot_of;
-use super::wire::{Commands, Replies};
 use crate::job_events::PackedJobEvents;
 use crate::model::{ErrorCause, QueueId};
+
+pub(crate) use self::board::{Board, SERVED_FOR};
 
 /// How many streams one command asks. More would keep Redis from its other clients for longer.
 const STREAMS_A_READ: usize = 100;
@@ -56,88 +59,6 @@ const ENTRY_BYTES_AT_LEAST: usize = 128;
 
 /// How often a stream is compared with what Redis says of it, and one that could not be read is tried again.
 const COMPARISON_INTERVAL: Duration = Duration::from_mins(1);
-
-/// How long what was read is served. A pass is made every two seconds at the latest, and may take a few more.
-pub(crate) const SERVED_FOR: Duration = Duration::from_secs(10);
-
-/// Where a pass leaves what it learnt for the scrapes.
-#[derive(Debug, Default)]
-pub(crate) struct Board(Mutex<Notes>);
-
-/// What was told of each queue, in their order; nothing of those whose stream has not been read, or cannot be.
-#[derive(Debug, Default)]
-struct Notes {
-    queues: Arc<[QueueId]>,
-    told: Vec<Option<Told>>,
-}
-
-#[derive(Clone, Debug)]
-struct Told {
-    at: Instant,
-    events: PackedJobEvents,
-}
-
-impl Board {
-    fn notes(&self) -> MutexGuard<'_, Notes> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What is known of each of these queues, in their order, where its stream has been read lately. Both these and those that are followed are
-    /// in order; for a moment they need not be the same.
-    pub(crate) fn current(&self, queues: &[QueueId], now: Instant) -> Vec<Option<PackedJobEvents>> {
-        let notes = self.notes();
-        let mut followed = notes.queues.iter().zip(&notes.told).peekable();
-        let current = |queue| {
-            while followed.next_if(|(other, _)| *other < queue).is_some() {}
-            let (_, told) = followed.next_if(|(other, _)| *other == queue)?;
-            let told = told.as_ref()?;
-            let is_current = now.duration_since(told.at) <= SERVED_FOR;
-            is_current.then(|| told.events.clone())
-        };
-        queues.iter().map(current).collect()
-    }
-
-    /// Nothing of the queues in these places is current any more.
-    pub(crate) fn forget(&self, places: impl IntoIterator<Item = usize>) {
-        let mut notes = self.notes();
-        for place in places {
-            if let Some(told) = notes.told.get_mut(place) {
-                *told = None;
-            }
-        }
-    }
-
-    /// Nothing is current any more.
-    pub(crate) fn clear(&self) {
-        self.notes().told.fill(None);
-    }
-
-    /// Is about these queues from now on.
-    fn follow(&self, queues: &Arc<[QueueId]>) {
-        let mut notes = self.notes();
-        let before = std::mem::take(&mut *notes);
-        let told = before.queues.iter().zip(before.told);
-        let mut told: BTreeMap<&QueueId, Option<Told>> = told.collect();
-        let known = |queue| told.remove(queue).flatten();
-        notes.told = queues.iter().map(known).collect();
-        notes.queues = Arc::clone(queues);
-    }
-
-    /// Takes what a batch learnt.
-    fn take(&self, batch: &[&mut Followed<'_>]) {
-        let at = Instant::now();
-        let mut notes = self.notes();
-        for Followed { place, stream, .. } in batch {
-            if let Some(told) = notes.told.get_mut(*place) {
-                let is_known = stream.broken.is_none() && !stream.away && stream.position.is_some();
-                *told = is_known.then(|| Told {
-                    at,
-                    events: stream.told.clone(),
-                });
-            }
-        }
-    }
-}
 
 /// The streams that are followed, and what was learnt from them.
 #[derive(Debug, Default)]
@@ -283,6 +204,13 @@ impl<'a> Followed<'a> {
             has_more: true,
         }
     }
+
+    /// What can be told of its queue, if anything can.
+    fn learnt(&self) -> (usize, Option<PackedJobEvents>) {
+        let Self { place, stream, .. } = self;
+        let is_known = stream.broken.is_none() && !stream.away && stream.position.is_some();
+        (*place, is_known.then(|| stream.told.clone()))
+    }
 }
 
 fn room_of(room: &Mutex<Room>) -> MutexGuard<'_, Room> {
@@ -338,7 +266,7 @@ impl Part<'_> {
                     return Ok(pass);
                 }
                 read_batch(connection, batch, *by_slot, room, &mut pass).await?;
-                board.take(batch);
+                board.take(batch.iter().map(|followed| followed.learnt()));
                 let most = batch.iter().map(|followed| followed.read).max();
                 pass.most_of_a_stream = pass.most_of_a_stream.max(most.unwrap_or(0));
             }
@@ -430,35 +358,6 @@ impl Stream {
         self.gap = self.gap && !finding.settled;
         finding.missed
     }
-}
-
-/// Whether there is a stream, and what Redis says of it.
-#[derive(Debug)]
-enum Existence {
-    Stream(StreamFacts),
-    Nothing,
-}
-
-/// What Redis answered about one stream.
-#[derive(Debug, Default)]
-struct Answer<'a> {
-    /// The new entries, if there are any.
-    new: Option<Source<'a>>,
-    /// Whether the entry that was read last is gone.
-    gap: bool,
-    /// What Redis says of the stream, if it was asked.
-    told: Option<Existence>,
-    problem: Option<ReplyError>,
-}
-
-/// A stream of a batch that is asked about.
-#[derive(Clone, Copy, Debug)]
-struct Asked<'a> {
-    /// Its place in the batch.
-    place: usize,
-    key: &'a str,
-    /// The entry that was read last.
-    last: EntryId,
 }
 
 /// How many of these streams, by the size of their entries, one command asks: each sends one entry at least. One is always asked.
@@ -561,165 +460,6 @@ async fn read_batch(
     Ok(())
 }
 
-/// Asks for what is new in some streams, those together that one command may ask, and for what Redis says of others.
-async fn ask(
-    connection: &Connection,
-    asked: &[Vec<Asked<'_>>],
-    compared: &[Asked<'_>],
-    count: usize,
-) -> Result<Replies, LinkError> {
-    let mut commands = Commands::default();
-    for together in asked {
-        let command = commands.cmd("XREAD").arg("COUNT").arg(as_number(count));
-        command.arg("STREAMS");
-        for stream in together {
-            command.arg(stream.key);
-        }
-        for stream in together {
-            command.arg(stream.last.to_string().as_str());
-        }
-    }
-    // After XREAD: where that came to the end of a stream, Redis speaks of the same end.
-    for stream in compared {
-        commands.cmd("XINFO").arg("STREAM").arg(stream.key);
-    }
-    connection.ask(commands).await
-}
-
-/// Sorts what `ask` was answered by stream, and returns the streams of which nothing was told because the command was refused.
-fn take_answers<'a, 'k>(
-    replies: &'a Replies,
-    asked: &[Vec<Asked<'k>>],
-    compared: &[Asked<'_>],
-    answers: &mut [Answer<'a>],
-) -> Vec<Vec<Asked<'k>>> {
-    let mut refused = Vec::new();
-    for (index, together) in asked.iter().enumerate() {
-        if take_new(replies.get(index).into(), together, answers).is_err() {
-            refused.extend(together.iter().map(|stream| vec![*stream]));
-        }
-    }
-    for (index, stream) in (asked.len()..).zip(compared) {
-        if let Some(answer) = answers.get_mut(stream.place) {
-            match existence(replies.get(index).into()) {
-                Ok(told) => answer.told = Some(told),
-                Err(problem) => answer.problem = Some(problem),
-            }
-        }
-    }
-    refused
-}
-
-/// Sorts what was answered about streams that were asked alone.
-fn take_refusals<'a>(replies: &'a Replies, asked: &[Vec<Asked<'_>>], answers: &mut [Answer<'a>]) {
-    for (index, alone) in asked.iter().enumerate() {
-        if let Err(problem) = take_new(replies.get(index).into(), alone, answers)
-            && let Some(stream) = alone.first()
-            && let Some(answer) = answers.get_mut(stream.place)
-        {
-            answer.problem = Some(problem);
-        }
-    }
-}
-
-/// Sorts the reply to XREAD by stream. Streams without new entries are not in it.
-///
-/// # Errors
-/// When it is no list of streams, nor nothing.
-fn take_new<'a>(
-    reply: Source<'a>,
-    asked: &[Asked<'_>],
-    answers: &mut [Answer<'a>],
-) -> Result<(), ReplyError> {
-    const COMMAND: &str = "XREAD";
-    let reply = Reply::of(COMMAND, reply);
-    if reply.text() == Ok(None) {
-        return Ok(());
-    }
-    let mut asked = asked.iter();
-    for stream in reply.items()? {
-        let Ok(mut parts) = Reply::of(COMMAND, stream).items() else {
-            continue;
-        };
-        let (Some(key), Some(new)) = (parts.next(), parts.next()) else {
-            continue;
-        };
-        let Ok(Some(key)) = Reply::of(COMMAND, key).text() else {
-            continue;
-        };
-        // In the order in which they were asked, as far as they are there.
-        let stream = asked.find(|asked| asked.key.as_bytes() == key);
-        if let Some(answer) = stream.and_then(|stream| answers.get_mut(stream.place)) {
-            answer.new = Some(new);
-        }
-    }
-    Ok(())
-}
-
-/// Finds out of the streams that have something new whether the entry is still there that was read last.
-async fn prove<'a>(
-    connection: &Connection,
-    asked: impl Iterator<Item = &'a Asked<'a>>,
-    answers: &mut [Answer<'_>],
-) -> Result<(), LinkError> {
-    let read = asked.filter(|stream| {
-        let answer = answers.get(stream.place);
-        answer.is_some_and(|answer| answer.new.is_some()) && stream.last != EntryId::default()
-    });
-    let read: Vec<_> = read.collect();
-    let mut commands = Commands::default();
-    for stream in &read {
-        let last = stream.last.to_string();
-        let command = commands.cmd("XRANGE").arg(stream.key);
-        command.arg([last.as_str(); 2]).arg("COUNT").arg(1_u64);
-    }
-    let replies = connection.ask(commands).await?;
-    for (index, stream) in read.into_iter().enumerate() {
-        let Some(answer) = answers.get_mut(stream.place) else {
-            continue;
-        };
-        match entries("XRANGE", replies.get(index).into()) {
-            Ok(entries) => answer.gap = entries.is_empty(),
-            Err(problem) => {
-                // Without this proof nothing that was read can be relied on.
-                answer.new = None;
-                answer.problem = Some(problem);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Reads the reply to XINFO STREAM.
-fn existence(source: Source<'_>) -> Result<Existence, ReplyError> {
-    const COMMAND: &str = "XINFO STREAM";
-    let reply = |source| Reply::of(COMMAND, source);
-    let mut fields = match reply(source).items() {
-        Ok(fields) => fields,
-        Err(ReplyError::Refused { message, .. }) if message.contains("no such key") => {
-            return Ok(Existence::Nothing);
-        }
-        Err(problem) => return Err(problem),
-    };
-    let (mut last, mut length, mut added) = (None, None, None);
-    while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
-        let field = match reply(name).text() {
-            Ok(Some(b"last-generated-id")) => &mut last,
-            Ok(Some(b"length")) => &mut length,
-            Ok(Some(b"entries-added")) => &mut added,
-            _ => continue,
-        };
-        *field = Some(reply(value));
-    }
-    let unexpected = || ReplyError::Unexpected { command: COMMAND };
-    let last = last.ok_or_else(unexpected)?.text()?;
-    Ok(Existence::Stream(StreamFacts {
-        last: last.and_then(EntryId::parse).ok_or_else(unexpected)?,
-        length: length.ok_or_else(unexpected)?.count()?,
-        added: added.map(Reply::count).transpose()?,
-    }))
-}
-
 fn as_number(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
@@ -727,6 +467,7 @@ fn as_number(count: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::super::client::Link;
+    use super::position::EntryId;
     use super::*;
     use crate::endpoint::{Address, Endpoint, Login, ReadFrom, Topology};
     use crate::job_events::JobEvents;
@@ -767,8 +508,7 @@ mod tests {
         }
         // What is away, or cannot be read, is not told.
         streams.streams[2].away = true;
-        let batch: &mut [_] = &mut streams.whole().streams;
-        board.take(&batch.iter_mut().collect::<Vec<_>>());
+        board.take(streams.whole().streams.iter().map(Followed::learnt));
         assert_eq!(told(&board, "a b c d", now), "a1 b2 d4");
         for (asked, expected) in [("b", "b2"), ("a aa b d e", "a1 b2 d4"), ("e", ""), ("", "")] {
             assert_eq!(told(&board, asked, now), expected, "{asked}");
