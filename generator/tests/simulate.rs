@@ -185,6 +185,47 @@ fn loads_of_our_own_fit_every_worker_from_the_smallest_to_the_largest() {
     }
 }
 
+/// What a user would take for a hang, for no jobs at all, or for a crash.
+#[test]
+fn jobs_that_nobody_moves_neither_hang_it_nor_pass_for_none() {
+    let spec = "apiVersion: bullmq-keda/v1\nprometheus: {serverAddress: http://p:9090}\n\
+        workers: [{name: w, queues: [a], concurrency: 1000000, replicas: {min: 0, max: 100000}, scale: {startWithin: 1d}, job: {mean: 1s}, rateLimit: 2/1s}]\n";
+    let args = [
+        "-",
+        "--output",
+        "json",
+        "--load",
+        "steady=4/1s,delay=10m",
+        "--for",
+        "3h",
+    ];
+    let output = program(&args, spec, "C").unwrap();
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let outcomes = json
+        .pointer("/simulations/0/outcomes")
+        .and_then(Value::as_array)
+        .unwrap();
+    let of = |name: &str, field: &str| {
+        let named = |outcome: &&Value| outcome.get("name").and_then(Value::as_str) == Some(name);
+        outcomes
+            .iter()
+            .find(named)
+            .unwrap()
+            .get(field)
+            .cloned()
+            .unwrap()
+    };
+    assert_eq!(of("redis list of 5", "jobs"), 0);
+    assert_eq!(of("redis list of 5", "inTimePercent"), Value::Null);
+    assert!(of("redis list of 5", "stranded").as_u64() > Some(40_000));
+    // Two jobs a second, and no more, however many replicas.
+    let started = of("always 100000", "jobs").as_u64().unwrap();
+    assert!((20_000..=21_700).contains(&started), "{started}");
+    for name in ["replicas", "demand"] {
+        assert_eq!(of("always 100000", name).as_array().unwrap().len(), 240);
+    }
+}
+
 #[test]
 fn json_has_the_documented_names() {
     let args = [
@@ -240,7 +281,7 @@ fn what_is_wrong_says_what_to_write_and_prints_nothing() {
         (
             &["-", "--load", "steady=1000000/1s"],
             2,
-            "a shorter time shows as much",
+            "a shorter time (`--for`) or a smaller load shows as much",
         ),
         (&["-", "--for", "5m"], 2, "write a time from 10m to 31d"),
         (

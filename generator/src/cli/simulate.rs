@@ -11,7 +11,7 @@ use super::patience::patiently;
 use super::{Outcome, Streams, input};
 use crate::document::Dialect;
 use crate::simulation::{
-    Error as CannotSimulate, LONGEST, Load, SHORTEST, Simulation, Wishes, json, simulate, text,
+    LONGEST, Load, SHORTEST, Simulation, Wishes, json, possible, scales, simulate, text,
     usual_loads,
 };
 use crate::workload::Workload;
@@ -133,16 +133,34 @@ pub(super) fn run(args: &Args, quiet: bool, streams: &mut Streams<'_>) -> anyhow
         Some(time) => Some(Past::new(time, &args.server, &args.access, quiet)?),
         None => None,
     };
-    let mut simulations: Vec<Simulation> = Vec::new();
-    let mut jobs: Vec<String> = Vec::new();
+    // What cannot be is told before anything is played.
+    let mut wanted_loads = Vec::new();
+    let mut jobs = Vec::new();
     for workload in workloads.iter().filter(wanted) {
+        if let Err(error) = scales(workload) {
+            jobs.push(error);
+            continue;
+        }
         let loads = match &past {
             Some(past) => vec![past.load(workload, streams)?],
             None if args.loads.is_empty() => usual_loads(workload, &wishes),
             None => args.loads.clone(),
         };
         for load in &loads {
-            let simulated = patiently(
+            possible(workload, load, &wishes)?;
+        }
+        wanted_loads.push((workload, loads));
+    }
+    for error in jobs {
+        if wanted_loads.is_empty() {
+            return Err(error.into());
+        }
+        writeln!(streams.stderr, "note: {error}").context("cannot write to stderr")?;
+    }
+    let mut simulations: Vec<Simulation> = Vec::new();
+    for (workload, loads) in &wanted_loads {
+        for load in loads {
+            simulations.push(patiently(
                 || simulate(workload, load, &wishes),
                 || {
                     if !quiet {
@@ -150,22 +168,7 @@ pub(super) fn run(args: &Args, quiet: bool, streams: &mut Streams<'_>) -> anyhow
                         let _ = writeln!(streams.stderr, "{}: {load} ...", workload.name);
                     }
                 },
-            );
-            match simulated {
-                Ok(simulation) => simulations.push(simulation),
-                Err(CannotSimulate::Jobs(name)) => jobs.push(name),
-                Err(error @ CannotSimulate::TooMany { .. }) => return Err(error.into()),
-            }
-        }
-    }
-    jobs.dedup();
-    for name in jobs {
-        let error = CannotSimulate::Jobs(name);
-        if simulations.is_empty() {
-            return Err(error.into());
-        }
-        if !quiet {
-            writeln!(streams.stderr, "note: {error}").context("cannot write to stderr")?;
+            )?);
         }
     }
     let printed = match args.output {

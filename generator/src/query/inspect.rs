@@ -49,15 +49,12 @@ impl Scope {
         each(&selectors, ToString::to_string)
     }
 
-    /// How many jobs were added to all queues within a window, each queue once, however many exporters told of it.
-    pub fn added_within(&self, window: Duration) -> Inspection {
+    /// The number of added jobs of each queue, each queue once, however many exporters tell it.
+    pub fn added_by_queue(&self) -> Inspection {
         let selectors = self.selectors(metric::JOB_ADDED_TOTAL.name, None);
-        let window = prometheus_duration(window);
-        let increases = each(&selectors, |selector| {
-            format!("increase({selector}[{window}])")
-        });
+        let series = each(&selectors, ToString::to_string);
         let labels = label::OF_A_QUEUE.join(", ");
-        Inspection(format!("sum(max by ({labels}) ({increases}))"))
+        Inspection(format!("max by ({labels}) ({series})"))
     }
 
     /// Of each queue the smallest number of added jobs in a window, the largest, and how many samples there are. It is a counter,

@@ -22,6 +22,7 @@ struct Source<'l> {
     /// For what was recorded: the moments left of the step, last first, and the next step.
     moments: Vec<Micros>,
     step: usize,
+    rest: f64,
 }
 
 impl<'l> Arrivals<'l> {
@@ -33,6 +34,7 @@ impl<'l> Arrivals<'l> {
                 next: None,
                 moments: Vec::new(),
                 step: 0,
+                rest: 0.0,
             };
             source.next = source.first();
             source
@@ -68,7 +70,8 @@ impl Source<'_> {
         match &self.part.pattern {
             Pattern::Burst(rate) => {
                 let within = micros(rate.per).max(1);
-                Some((self.random.u64(..within), u64::from(rate.jobs)))
+                let first = self.random.u64(..within);
+                (rate.jobs > 0).then(|| (first, u64::from(rate.jobs)))
             }
             Pattern::Steady(_) | Pattern::Daily(..) | Pattern::Recorded { .. } => self.after(0),
         }
@@ -102,7 +105,11 @@ impl Source<'_> {
             }
             Pattern::Recorded { step, jobs } => {
                 while self.moments.is_empty() {
-                    let number = whole(jobs.get(self.step)?.round());
+                    // What is below one comes with the next.
+                    self.rest += jobs.get(self.step)?;
+                    let number = self.rest.round().max(0.0);
+                    self.rest -= number;
+                    let number = whole(number);
                     let (begin, length) = (micros(*step) * count(self.step), micros(*step).max(1));
                     let random = &mut self.random;
                     self.moments = (0..number).map(|_| begin + random.u64(..length)).collect();

@@ -60,9 +60,15 @@ pub(super) fn contenders(
             slots: Utilization::WITH_HEADROOM.of(concurrency),
         },
     ];
-    let others = policies
-        .into_iter()
-        .filter(|policy| *policy != workload.policy);
+    // One of the same name would be told apart by nobody.
+    let is_other = |policy: &Policy| match (policy, &workload.policy) {
+        (Policy::StartWithin { within, .. }, Policy::StartWithin { within: own, .. }) => {
+            within != own
+        }
+        (Policy::Slots { slots }, Policy::Slots { slots: own }) => slots != own,
+        _ => true,
+    };
+    let others = policies.into_iter().filter(is_other);
     let mut contenders = vec![by_queries(&plan(workload), true)];
     contenders.extend(others.map(|policy| {
         let other = Workload {

@@ -125,8 +125,12 @@ impl Load {
                 rate.per_second() * within.as_secs_f64()
             }
             Pattern::Daily(least, most) => {
-                let mean = f64::midpoint(least.per_second(), most.per_second());
-                mean * within.as_secs_f64().max(DAY.as_secs_f64())
+                // From midnight on.
+                let (least, more) = (least.per_second(), most.per_second() - least.per_second());
+                let (time, day) = (within.as_secs_f64(), DAY.as_secs_f64());
+                let turn = std::f64::consts::TAU * time / day;
+                (least + more / 2.0) * time
+                    - more * day / (2.0 * std::f64::consts::TAU) * turn.sin()
             }
             Pattern::Recorded { jobs, .. } => jobs.iter().sum(),
         };
@@ -140,6 +144,20 @@ impl Load {
             Pattern::Steady(_) | Pattern::Daily(..) | Pattern::Recorded { .. } => None,
         });
         self.expected(within) + bursts.sum::<f64>()
+    }
+
+    /// How long it takes until everything that it has came, twice, and was due.
+    pub(super) fn cycle(&self) -> Duration {
+        let of_part = |part: &Part| {
+            let period = match part.pattern {
+                Pattern::Burst(rate) => rate.per * 2,
+                Pattern::Steady(_) | Pattern::Daily(..) | Pattern::Recorded { .. } => {
+                    Duration::ZERO
+                }
+            };
+            period + part.delay.map_or(Duration::ZERO, |(_, longest)| longest)
+        };
+        self.parts.iter().map(of_part).max().unwrap_or_default()
     }
 
     /// Whether it comes and goes with the day, so that a shorter time does not show it.
@@ -229,11 +247,18 @@ fn part(text: &str) -> Result<Part, String> {
     let mut fields = text.split(',');
     let first = fields.next().unwrap_or_default();
     let (name, value) = first.split_once('=').unwrap_or((first, ""));
+    if name.is_empty() {
+        return Err(
+            "a pattern is missing; write it such as `steady=40/1s`, and `+` between two only"
+                .to_owned(),
+        );
+    }
     let mut part = Part::of(match name {
         "steady" => Pattern::Steady(rate(value)?),
         "burst" => Pattern::Burst(rate(value)?),
         "daily" => {
             let (least, most) = value.split_once("..").ok_or_else(|| {
+                let first = first.escape_debug();
                 format!("`{first}` has one rate; write the least and the most, such as `daily=2/1s..16/1s`")
             })?;
             let (least, most) = (rate(least)?, rate(most)?);
@@ -246,15 +271,24 @@ fn part(text: &str) -> Result<Part, String> {
         }
         _ => return Err(unknown("pattern", name, &PATTERNS, "steady=40/1s")),
     });
+    let mut given = Vec::new();
     for field in fields {
         let (name, value) = field.split_once('=').unwrap_or((field, ""));
+        if given.contains(&name) {
+            return Err(format!(
+                "`{}` is there twice; write it once",
+                name.escape_debug()
+            ));
+        }
+        given.push(name);
         match name {
             "delay" => {
                 let (least, most) = value.split_once("..").unwrap_or((value, value));
                 let (least, most) = (time(least)?, time(most)?);
                 if least > most {
                     return Err(format!(
-                        "`{field}` ends before it begins; write the shorter delay first"
+                        "`{}` ends before it begins; write the shorter delay first",
+                        field.escape_debug()
                     ));
                 }
                 part.delay = Some((least, most));
@@ -265,6 +299,12 @@ fn part(text: &str) -> Result<Part, String> {
             _ => return Err(unknown("option", name, &OPTIONS, "delay=10m..1h")),
         }
     }
+    if given.contains(&"backoff") && part.failing == Percent(0) {
+        return Err(
+            "`backoff` says nothing where no job fails; write `failing=10%` too, or leave it out"
+                .to_owned(),
+        );
+    }
     Ok(part)
 }
 
@@ -272,7 +312,7 @@ fn unknown(what: &str, name: &str, known: &[&str], example: &str) -> String {
     let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
     let hint = match closest(name, known) {
         Some(close) => format!("did you mean `{close}`?"),
-        None => format!("there is {}, such as in `{example}`", names.join(", ")),
+        None => format!("write one of {}, such as in `{example}`", names.join(", ")),
     };
     format!("there is no {what} `{}`; {hint}", name.escape_debug())
 }
@@ -354,9 +394,15 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_load_says_what_to_write() {
         for (text, expected) in [
+            ("", "a pattern is missing; write it such as `steady=40/1s`"),
             (
-                "",
-                "there is no pattern ``; there is `steady`, `daily`, `burst`, such as in `steady=40/1s`",
+                "waves=1/s",
+                "write one of `steady`, `daily`, `burst`, such as in `steady=40/1s`",
+            ),
+            ("burst=1/h,delay=1m,delay=2m", "`delay` is there twice"),
+            (
+                "burst=1/h,backoff=1m",
+                "`backoff` says nothing where no job fails",
             ),
             ("stead=1/s", "did you mean `steady`?"),
             ("steady", "write it such as `40/1s`"),
@@ -374,7 +420,7 @@ mod tests {
             ("burst=1/h,delay=soon", "`soon` is no time"),
             ("burst=1/h,failing=0.5", "from `0%` to `100%`"),
             ("burst=1/h,failing=101%", "from `0%` to `100%`"),
-            ("burst=1/h+", "there is no pattern ``"),
+            ("burst=1/h+", "a pattern is missing"),
             ("burst=1/h,\u{1b}[31m=1", "there is no option `\\u{1b}[31m`"),
         ] {
             let error = Load::parse(text).unwrap_err();

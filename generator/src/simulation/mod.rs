@@ -23,6 +23,7 @@ mod work;
 use std::thread;
 use std::time::Duration;
 
+use bullmq_vocabulary::prometheus_duration;
 use serde::Serialize;
 
 use crate::workload::{Policy, Workload};
@@ -40,7 +41,7 @@ pub use text::text;
 
 /// The most jobs of one load: half a minute of work, and, where none of them is worked on, about a gigabyte for each contender.
 pub const MOST_JOBS: f64 = 20e6;
-/// What passes before anything counts: the replicas come to what the load wants.
+/// What passes before anything counts, besides the startup of a replica: the replicas come to what the load wants.
 pub const WARM_UP: Duration = Duration::from_mins(15);
 /// The mean time of a job that nobody told.
 pub const ASSUMED_MEAN: Duration = Duration::from_secs(1);
@@ -53,7 +54,7 @@ pub const DEFAULT_WITHIN: Duration = Duration::from_secs(30);
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 /// How many jobs a load of ours has, at most or nearly: some seconds of work for all contenders.
 const OUR_JOBS: f64 = 1e6;
-/// How long a load lasts, unless it is told or comes and goes with the day.
+/// How long most loads last that do not say.
 const USUAL_LENGTH: Duration = Duration::from_hours(6);
 /// A day, which is how long a load lasts that comes and goes with it.
 const DAY: Duration = Duration::from_hours(24);
@@ -131,8 +132,8 @@ pub struct Outcome {
     pub note: Option<String>,
     /// Jobs that started, or that waited for longer than they should. A job that is tried again is another one.
     pub jobs: u64,
-    /// How many of a hundred started in time.
-    pub in_time_percent: f64,
+    /// How many of a hundred started in time; none if there were no jobs.
+    pub in_time_percent: Option<f64>,
     /// Within so many seconds half of the jobs started.
     pub wait_p50_seconds: f64,
     /// The same for 95 of a hundred.
@@ -172,7 +173,7 @@ pub enum Error {
     )]
     Jobs(String),
     /// More jobs than [`MOST_JOBS`].
-    #[error("{load} has {jobs:.0} million jobs in {length}, and at most {:.0} million are simulated: a shorter time shows as much", MOST_JOBS / 1e6)]
+    #[error("{load} has {jobs:.0} million jobs in {length}, and at most {:.0} million are simulated: a shorter time (`--for`) or a smaller load shows as much", MOST_JOBS / 1e6)]
     TooMany {
         /// The load.
         load: String,
@@ -218,26 +219,49 @@ fn rate(per_second: f64) -> (u32, Duration) {
     (rounded(jobs(&time)), time)
 }
 
+/// Whether one worker can be simulated under one load.
+///
+/// # Errors
+///
+/// A worker whose replicas are Jobs, or a load of too many jobs.
+pub fn possible(workload: &Workload, load: &Load, wishes: &Wishes) -> Result<(), Error> {
+    scales(workload)?;
+    let warm_up = Known::of(workload, wishes).warm_up();
+    let length = length_of(load, wishes, warm_up);
+    let jobs = load.most(length + warm_up);
+    if jobs > MOST_JOBS {
+        return Err(Error::TooMany {
+            load: load.to_string(),
+            jobs: jobs / 1e6,
+            length: prometheus_duration(length),
+        });
+    }
+    Ok(())
+}
+
+/// Whether one worker can be simulated at all.
+///
+/// # Errors
+///
+/// One whose replicas are Jobs.
+pub fn scales(workload: &Workload) -> Result<(), Error> {
+    if workload.template.is_some() {
+        return Err(Error::Jobs(workload.name.clone()));
+    }
+    Ok(())
+}
+
 /// Simulates one worker under one load.
 ///
 /// # Errors
 ///
 /// A worker whose replicas are Jobs, or a load of too many jobs.
 pub fn simulate(workload: &Workload, load: &Load, wishes: &Wishes) -> Result<Simulation, Error> {
-    if workload.template.is_some() {
-        return Err(Error::Jobs(workload.name.clone()));
-    }
     let known = Known::of(workload, wishes);
-    let length = length_of(load, wishes);
-    let all = length + WARM_UP;
-    let jobs = load.most(all);
-    if jobs > MOST_JOBS {
-        return Err(Error::TooMany {
-            load: load.to_string(),
-            jobs: jobs / 1e6,
-            length: bullmq_vocabulary::prometheus_duration(all),
-        });
-    }
+    possible(workload, load, wishes)?;
+    let warm_up = known.warm_up();
+    let length = length_of(load, wishes, warm_up);
+    let all = length + warm_up;
     let setting = Setting {
         load,
         work: Work::new(known.mean, known.longest),
@@ -245,21 +269,20 @@ pub fn simulate(workload: &Workload, load: &Load, wishes: &Wishes) -> Result<Sim
             concurrency: known.concurrency,
             startup: micros(known.startup),
             grace: micros(wishes.grace),
-            most_active: workload
-                .most_slots
-                .map(|slots| slots.thousandths().div_ceil(1000)),
+            limit: workload
+                .rate_limit
+                .map(|rate| (u64::from(rate.jobs), micros(rate.per))),
         },
         scrape: micros(workload.prometheus.scrape_interval),
         horizon: workload.horizon.map_or(0, micros),
         replicas: workload.replicas.min(),
         within: micros(known.within),
-        warm_up: micros(WARM_UP),
+        warm_up: micros(warm_up),
         end: micros(all),
         seed: wishes.seed,
     };
     let contenders = contender::contenders(workload, known.concurrency, known.mean, known.within);
     let outcomes = side_by_side(&setting, &contenders);
-    let steps = u32::try_from(STEPS).unwrap_or(u32::MAX);
     Ok(Simulation {
         worker: workload.name.clone(),
         load: load.to_string(),
@@ -276,29 +299,28 @@ pub fn simulate(workload: &Workload, load: &Load, wishes: &Wishes) -> Result<Sim
             seed: wishes.seed,
         },
         outcomes,
-        step_seconds: length.as_secs_f64() / f64::from(steps),
+        step_seconds: length.as_secs_f64() / f64::from(STEPS),
     })
 }
 
-/// How long a load lasts.
-fn length_of(load: &Load, wishes: &Wishes) -> Duration {
+/// How long a load lasts: long enough for what it has to come, and for what comes to be due.
+fn length_of(load: &Load, wishes: &Wishes, warm_up: Duration) -> Duration {
     let usual = || {
-        if load.is_daily() {
-            return DAY;
-        }
-        let per_second = load.expected(USUAL_LENGTH) / USUAL_LENGTH.as_secs_f64();
-        let enough = OUR_JOBS / per_second.max(f64::MIN_POSITIVE);
-        if enough >= USUAL_LENGTH.as_secs_f64() {
-            // Rare jobs want more time to be told about.
-            return if enough > DAY.as_secs_f64() * 10.0 {
-                DAY
-            } else {
-                USUAL_LENGTH
-            };
-        }
-        Duration::from_secs_f64(enough).max(Duration::from_hours(1))
+        let per_second = load.expected(DAY) / DAY.as_secs_f64();
+        let enough = Duration::from_secs_f64((OUR_JOBS / per_second.max(1e-6)).min(1e9));
+        let shortest = if load.is_daily() {
+            DAY
+        } else {
+            Duration::from_hours(1)
+        };
+        // Rare jobs want more time to be told about.
+        let longest = if enough > DAY * 10 { DAY } else { USUAL_LENGTH };
+        enough
+            .clamp(shortest, longest.max(shortest))
+            .max(load.cycle())
+            .min(LONGEST)
     };
-    let recorded = load.length().map(|length| length.saturating_sub(WARM_UP));
+    let recorded = load.length().map(|length| length.saturating_sub(warm_up));
     wishes
         .length
         .or(recorded)
@@ -363,6 +385,11 @@ struct Known {
 }
 
 impl Known {
+    /// Replicas that start for longer take longer to come to what the load wants.
+    fn warm_up(&self) -> Duration {
+        WARM_UP + self.startup
+    }
+
     fn of(workload: &Workload, wishes: &Wishes) -> Self {
         let mut untold = Vec::new();
         let mean_of_policy = match workload.policy {
@@ -397,11 +424,8 @@ impl Known {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share is told to a tenth")]
-fn percent(part: u64, of: u64) -> f64 {
-    if of == 0 {
-        return 100.0;
-    }
-    part as f64 * 100.0 / of as f64
+fn percent(part: u64, of: u64) -> Option<f64> {
+    (of > 0).then(|| part as f64 * 100.0 / of as f64)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "hours are told to a hundredth")]
@@ -416,7 +440,8 @@ fn hours(replica_time: u128) -> f64 {
     reason = "a cast stops at the ends of the range, and nothing is below zero"
 )]
 fn rounded(number: f64) -> u32 {
-    let digits = number.max(1.0).log10().floor() - 1.0;
+    let number = number.max(1.0);
+    let digits = number.log10().floor() - 1.0;
     let unit = 10_f64.powf(digits.max(0.0));
     ((number / unit).round() * unit) as u32
 }

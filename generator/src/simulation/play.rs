@@ -7,7 +7,7 @@ use super::contender::{Contender, Way};
 use super::load::Load;
 use super::pool::{Pool, Traits};
 use super::tally::Tally;
-use super::time::{Micros, SECOND, micros};
+use super::time::{Micros, micros};
 use super::view::{Sample, Samples};
 use super::work::Work;
 use crate::control_loop::hpa::{Pods, SYNC_PERIOD};
@@ -16,7 +16,7 @@ use crate::control_loop::{Config, ControlLoop, Observation};
 use crate::query::Query;
 
 /// The steps in which a run is drawn.
-pub const STEPS: usize = 240;
+pub const STEPS: u32 = 240;
 
 /// What all runs of one comparison share.
 #[derive(Clone, Copy, Debug)]
@@ -139,7 +139,13 @@ pub(super) fn play(setting: &Setting<'_>, contender: &Contender) -> Played {
         let decision = decider
             .as_ref()
             .map(|decider| micros(decider.control_loop.next()));
-        let events = [Some(next_scrape), arrivals.next(), pool.next(), decision];
+        let events = [
+            Some(next_scrape),
+            Some(drawn.border),
+            arrivals.next(),
+            pool.next(),
+            decision,
+        ];
         let now = events.into_iter().flatten().min().unwrap_or(setting.end);
         if before.is_none() && now >= setting.warm_up {
             before = Some(pool.replica_time(setting.warm_up));
@@ -151,13 +157,12 @@ pub(super) fn play(setting: &Setting<'_>, contender: &Contender) -> Played {
         arrivals.take(now, |job| pool.add(now, job, &mut tally));
         if now >= next_scrape {
             next_scrape += setting.scrape;
-            let demand = pool.demand(now, setting.horizon);
+            let demand = pool.demand_ahead(now, setting.horizon);
             samples.scrape(Sample {
                 at: now,
                 demand,
                 active: pool.active(),
             });
-            drawn.note(now, &pool);
         }
         if let Some(decider) = &mut decider
             && decision.is_some_and(|decision| decision <= now)
@@ -167,8 +172,8 @@ pub(super) fn play(setting: &Setting<'_>, contender: &Contender) -> Played {
                 tally.changed(now);
                 pool.scale(now, wanted, &mut tally);
             }
-            drawn.note(now, &pool);
         }
+        drawn.note(now, &pool);
     }
     for job in pool.waiting(setting.end) {
         tally.left(job, setting.end);
@@ -184,7 +189,8 @@ pub(super) fn play(setting: &Setting<'_>, contender: &Contender) -> Played {
 
 /// The picture of a run.
 struct Drawn {
-    from: Micros,
+    /// When the next step begins.
+    border: Micros,
     step: Micros,
     moments: Vec<Moment>,
     most: u32,
@@ -193,39 +199,33 @@ struct Drawn {
 impl Drawn {
     fn new(setting: &Setting<'_>) -> Self {
         let length = setting.end.saturating_sub(setting.warm_up);
-        let steps = u64::try_from(STEPS).unwrap_or(u64::MAX);
         Self {
-            from: setting.warm_up,
-            step: length.div_ceil(steps).max(SECOND),
+            border: setting.warm_up,
+            step: length.div_ceil(u64::from(STEPS)).max(1),
             moments: Vec::new(),
             most: 0,
         }
     }
 
+    /// Whatever happened is looked at: so that nothing is higher than what is drawn.
     fn note(&mut self, now: Micros, pool: &Pool) {
-        let Some(since) = now.checked_sub(self.from) else {
-            return;
-        };
-        let step = usize::try_from(since / self.step)
-            .unwrap_or(usize::MAX)
-            .min(STEPS);
-        if self.moments.len() <= step {
-            let last = self.moments.last().copied().unwrap_or_default();
-            self.moments.resize(step, last);
+        while now >= self.border {
+            self.border += self.step;
             self.moments.push(Moment::default());
         }
+        let Some(moment) = self.moments.last_mut() else {
+            return;
+        };
         let there = pool.there();
         self.most = self.most.max(there);
-        if let Some(moment) = self.moments.last_mut() {
-            moment.demand = moment.demand.max(pool.demand(now, 0));
-            moment.replicas = moment.replicas.max(there);
-        }
+        moment.demand = moment.demand.max(pool.demand());
+        moment.replicas = moment.replicas.max(there);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::time::seconds;
+    use super::super::time::{SECOND, seconds};
     use super::*;
 
     fn fixed(replicas: u32) -> Contender {
@@ -245,7 +245,7 @@ mod tests {
                 concurrency,
                 startup: 0,
                 grace: 30 * SECOND,
-                most_active: None,
+                limit: None,
             },
             scrape: 15 * SECOND,
             horizon: 0,

@@ -26,8 +26,8 @@ pub(super) struct Traits {
     pub(super) startup: Micros,
     /// From the word to end to the kill.
     pub(super) grace: Micros,
-    /// The most jobs that run at once, however many replicas there are.
-    pub(super) most_active: Option<u64>,
+    /// The most jobs that start in a window, and how long one is, from its first job on.
+    pub(super) limit: Option<(u64, Micros)>,
 }
 
 /// One job.
@@ -76,6 +76,16 @@ struct Running {
     replica: usize,
 }
 
+/// A job that died with its replica. BullMQ takes one back once: <https://docs.bullmq.io/guide/workers/stalled-jobs>.
+#[derive(Clone, Copy, Debug)]
+struct Died {
+    /// When it can be taken back.
+    at: Micros,
+    job: Job,
+    /// Whether it had died before, and is failed instead.
+    again: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Ready(usize),
@@ -84,6 +94,8 @@ enum Event {
     Kill(usize),
     /// Jobs whose lock ran out can be taken back.
     Stalled,
+    /// A window of the limit of the rate is over.
+    Window,
 }
 
 /// The queue with its replicas.
@@ -99,8 +111,10 @@ pub(super) struct Pool {
     /// Places of running jobs, each with how often it was given.
     running: Vec<(Option<Running>, u32)>,
     unused: Vec<usize>,
+    /// Those of them that were due while nobody lived to move them.
+    due: VecDeque<Job>,
     /// Jobs that died with their replicas, and when they can be taken back.
-    stalled: VecDeque<(Micros, Job)>,
+    stalled: VecDeque<Died>,
     active: u64,
     replicas: Vec<Replica>,
     /// Those that are wanted, in the order in which they were made.
@@ -108,8 +122,10 @@ pub(super) struct Pool {
     ready: u32,
     /// Those that are there, wanted or ending.
     there: u32,
-    /// The replicas of the slots that nothing runs in.
+    /// The replicas that are ready and have a slot in which nothing runs.
     free: Vec<usize>,
+    /// The end of the window of the limit, and how many jobs started in it.
+    window: (Micros, u64),
     events: BinaryHeap<Reverse<(Micros, Event)>>,
     /// Replicas times microseconds until `counted`.
     replica_time: u128,
@@ -124,6 +140,7 @@ impl Pool {
             list: VecDeque::new(),
             prioritized: VecDeque::new(),
             delayed: BTreeMap::new(),
+            due: VecDeque::new(),
             added: 0,
             running: Vec::new(),
             unused: Vec::new(),
@@ -134,6 +151,7 @@ impl Pool {
             ready: 0,
             there: 0,
             free: Vec::new(),
+            window: (0, 0),
             events: BinaryHeap::new(),
             replica_time: 0,
             counted: 0,
@@ -150,16 +168,31 @@ impl Pool {
         self.active
     }
 
-    /// Jobs that a worker could take, or that run, or that will be due within this time.
-    pub(super) fn demand(&self, now: Micros, within: Micros) -> u64 {
-        let due = self.delayed.range(..=(now + within, u64::MAX)).count();
-        count(self.list.len() + self.prioritized.len() + due) + self.active
+    /// Jobs that a worker could take, or that run.
+    pub(super) fn demand(&self) -> u64 {
+        count(self.list.len() + self.prioritized.len() + self.due.len()) + self.active
     }
 
-    /// Jobs that could start and have not.
+    /// The same, with those that will be due within this time.
+    pub(super) fn demand_ahead(&self, now: Micros, within: Micros) -> u64 {
+        let ahead = self.delayed.range(..=(now + within, u64::MAX)).count();
+        self.demand() + count(ahead)
+    }
+
+    /// Jobs that could start and have not, those among them whose replica died.
     pub(super) fn waiting(&self, now: Micros) -> impl Iterator<Item = &Job> {
         let due = self.delayed.range(..=(now, u64::MAX)).map(|(_, job)| job);
-        self.list.iter().chain(&self.prioritized).chain(due)
+        let stalled = self
+            .stalled
+            .iter()
+            .filter(|died| !died.again)
+            .map(|died| &died.job);
+        self.list
+            .iter()
+            .chain(&self.prioritized)
+            .chain(&self.due)
+            .chain(due)
+            .chain(stalled)
     }
 
     /// Replicas that are wanted, and those of them that are ready.
@@ -204,6 +237,8 @@ impl Pool {
             self.promote(at);
             self.start(at, record);
         }
+        // What is due while nobody lives is only counted.
+        self.promote(now);
     }
 
     /// A job is added.
@@ -232,13 +267,9 @@ impl Pool {
             self.events.push(Reverse((ready, Event::Ready(replica))));
         }
         let mut ended = false;
-        while self.wanted.len() > wanted {
-            let Some(place) = self.next_to_go() else {
-                break;
-            };
-            let index = self.wanted.remove(place);
+        for index in self.taken_away(wanted) {
             let Some(replica) = self.replicas.get_mut(index) else {
-                break;
+                continue;
             };
             if replica.state == State::Ready {
                 self.ready -= 1;
@@ -256,24 +287,32 @@ impl Pool {
         }
         if ended {
             let replicas = &self.replicas;
-            let takes = |index: &usize| {
-                let replica = replicas.get(*index);
-                replica.is_some_and(|replica| replica.state == State::Ready)
-            };
-            self.free.retain(takes);
+            self.free
+                .retain(|index| is_in(replicas, *index, State::Ready));
         }
         // A startup of nothing is over.
         self.advance(now, record);
     }
 
-    /// The place, among those that are wanted, of the first to be taken away.
-    fn next_to_go(&self) -> Option<usize> {
-        let starting = |index: &usize| {
-            let replica = self.replicas.get(*index);
-            replica.is_some_and(|replica| replica.state == State::Starting)
-        };
-        let youngest = self.wanted.iter().rposition(starting);
-        youngest.or_else(|| self.wanted.len().checked_sub(1))
+    /// Those that go until so many are left: first those that are not ready, and then the youngest.
+    fn taken_away(&mut self, wanted: usize) -> Vec<usize> {
+        let mut too_many = self.wanted.len().saturating_sub(wanted);
+        let mut gone = Vec::with_capacity(too_many);
+        for starting in [true, false] {
+            let replicas = &self.replicas;
+            let mut kept = Vec::with_capacity(self.wanted.len());
+            for index in self.wanted.drain(..).rev() {
+                if too_many > 0 && is_in(replicas, index, State::Starting) == starting {
+                    too_many -= 1;
+                    gone.push(index);
+                } else {
+                    kept.push(index);
+                }
+            }
+            kept.reverse();
+            self.wanted = kept;
+        }
+        gone
     }
 
     fn happen(&mut self, now: Micros, event: Event, record: &mut impl Record) {
@@ -288,13 +327,14 @@ impl Pool {
                 }
                 replica.state = State::Ready;
                 self.ready += 1;
-                let slots = usize::try_from(self.traits.concurrency).unwrap_or(usize::MAX);
-                self.free.resize(self.free.len() + slots, index);
+                self.free.push(index);
                 self.take_back(now);
             }
             Event::End(place, given) => self.end(now, place, given),
             Event::Kill(index) => self.kill(now, index, record),
             Event::Stalled => self.take_back(now),
+            // What may start now does so after every event.
+            Event::Window => {}
         }
     }
 
@@ -311,14 +351,15 @@ impl Pool {
         self.unused.push(place);
         self.active -= 1;
         if let Some(of) = self.replicas.get_mut(replica) {
+            let was_full = of.busy == self.traits.concurrency;
             of.busy -= 1;
             match of.state {
-                State::Ready => self.free.push(replica),
+                State::Ready if was_full => self.free.push(replica),
                 State::Ending if of.busy == 0 => {
                     of.state = State::Gone;
                     self.there -= 1;
                 }
-                State::Ending | State::Starting | State::Gone => {}
+                State::Ready | State::Ending | State::Starting | State::Gone => {}
             }
         }
         if let Some(after) = job.retry {
@@ -349,17 +390,17 @@ impl Pool {
             *times += 1;
             self.unused.push(place);
             killed += 1;
-            if died.job.killed {
-                // BullMQ takes a job back once: https://docs.bullmq.io/guide/workers/stalled-jobs
-                lost += 1;
-                self.active -= 1;
-            } else {
-                let job = Job {
+            lost += u64::from(died.job.killed);
+            // From now on it waits, until another takes it.
+            self.stalled.push_back(Died {
+                at: now + STALLED,
+                again: died.job.killed,
+                job: Job {
+                    ready: now,
                     killed: true,
                     ..died.job
-                };
-                self.stalled.push_back((now + STALLED, job));
-            }
+                },
+            });
         }
         self.events.push(Reverse((now + STALLED, Event::Stalled)));
         record.killed(now, killed, lost);
@@ -370,23 +411,31 @@ impl Pool {
         if self.ready == 0 {
             return;
         }
-        while let Some((at, job)) = self.stalled.front().copied()
-            && at <= now
+        while let Some(died) = self.stalled.front().copied()
+            && died.at <= now
         {
             self.stalled.pop_front();
             self.active -= 1;
-            self.enqueue(Job { ready: now, ..job });
+            if !died.again {
+                // Before all others, and whatever its priority:
+                // https://github.com/taskforcesh/bullmq/blob/v5.81.5/src/commands/moveStalledJobsToWait-9.lua
+                self.list.push_front(died.job);
+            }
         }
     }
 
     /// Moves the jobs that are due, if anybody lives to do it.
     fn promote(&mut self, now: Micros) {
-        while self.ready > 0
-            && let Some(first) = self.delayed.first_entry()
+        while let Some(first) = self.delayed.first_entry()
             && first.key().0 <= now
         {
             let job = first.remove();
-            self.enqueue(job);
+            self.due.push_back(job);
+        }
+        if self.ready > 0 {
+            while let Some(job) = self.due.pop_front() {
+                self.enqueue(job);
+            }
         }
     }
 
@@ -403,26 +452,24 @@ impl Pool {
         }
     }
 
-    /// Starts jobs while there is one and a slot for it.
+    /// Starts jobs while there is one, a slot for it, and no limit of the rate against it.
     fn start(&mut self, now: Micros, record: &mut impl Record) {
-        while !self.free.is_empty()
-            && self
-                .traits
-                .most_active
-                .is_none_or(|most| self.active < most)
-        {
-            let Some(job) = self
-                .list
-                .pop_front()
-                .or_else(|| self.prioritized.pop_front())
-            else {
+        while !self.free.is_empty() && self.may_start(now) {
+            let next = self.list.pop_front();
+            let Some(job) = next.or_else(|| self.prioritized.pop_front()) else {
                 return;
             };
+            self.count_start(now);
             // Whoever asks first gets it.
-            let slot = self.random.usize(..self.free.len());
-            let replica = self.free.swap_remove(slot);
+            let place = self.random.usize(..self.free.len());
+            let Some(&replica) = self.free.get(place) else {
+                return;
+            };
             if let Some(of) = self.replicas.get_mut(replica) {
                 of.busy += 1;
+                if of.busy == self.traits.concurrency {
+                    self.free.swap_remove(place);
+                }
             }
             self.active += 1;
             record.started(&job, now);
@@ -441,6 +488,32 @@ impl Pool {
             }
         }
     }
+
+    /// Whether the limit of the rate lets another job start.
+    fn may_start(&self, now: Micros) -> bool {
+        let (end, started) = self.window;
+        self.traits
+            .limit
+            .is_none_or(|(jobs, _)| now >= end || started < jobs)
+    }
+
+    /// A window begins with its first job, as in BullMQ: <https://docs.bullmq.io/guide/rate-limiting>.
+    fn count_start(&mut self, now: Micros) {
+        let Some((_, length)) = self.traits.limit else {
+            return;
+        };
+        if now >= self.window.0 {
+            self.window = (now + length, 0);
+            self.events.push(Reverse((now + length, Event::Window)));
+        }
+        self.window.1 += 1;
+    }
+}
+
+fn is_in(replicas: &[Replica], index: usize, state: State) -> bool {
+    replicas
+        .get(index)
+        .is_some_and(|replica| replica.state == state)
 }
 
 fn count(number: usize) -> u64 {
@@ -479,12 +552,12 @@ mod tests {
         }
     }
 
-    fn pool(concurrency: u32, most_active: Option<u64>) -> Pool {
+    fn pool(concurrency: u32, limit: Option<(u64, Micros)>) -> Pool {
         let traits = Traits {
             concurrency,
             startup: 20 * SECOND,
             grace: 30 * SECOND,
-            most_active,
+            limit,
         };
         Pool::new(traits, 1)
     }
@@ -503,15 +576,11 @@ mod tests {
     fn only_a_living_worker_moves_what_is_due_and_it_does_so_when_it_lives() {
         let (mut pool, mut log) = (pool(1, None), Log::default());
         pool.add(0, job(50, 1), &mut log);
+        pool.advance(40 * SECOND, &mut log);
+        let ahead = pool.demand_ahead(40 * SECOND, 10 * SECOND);
+        assert_eq!((pool.demand(), ahead), (0, 1));
         pool.advance(100 * SECOND, &mut log);
-        assert_eq!((pool.in_list(), pool.demand(100 * SECOND, 0)), (0, 1));
-        assert_eq!(
-            (
-                pool.demand(40 * SECOND, 0),
-                pool.demand(40 * SECOND, 10 * SECOND)
-            ),
-            (0, 1)
-        );
+        assert_eq!((pool.in_list(), pool.demand()), (0, 1));
         pool.scale(100 * SECOND, 1, &mut log);
         pool.advance(200 * SECOND, &mut log);
         assert_eq!(log.taken(), ["120: start after 70"]);
@@ -530,7 +599,7 @@ mod tests {
         for job in [prioritized, job(1, 10), job(2, 10), job(3, 10)] {
             pool.add(job.ready, job, &mut log);
         }
-        assert_eq!((pool.in_list(), pool.demand(5 * SECOND, 0)), (3, 4));
+        assert_eq!((pool.in_list(), pool.demand()), (3, 4));
         pool.scale(0, 1, &mut log);
         pool.advance(60 * SECOND, &mut log);
         assert_eq!(
@@ -542,18 +611,28 @@ mod tests {
                 "30: start after 30"
             ]
         );
-        assert_eq!(pool.demand(60 * SECOND, 0), 0);
+        assert_eq!(pool.demand(), 0);
     }
 
     #[test]
-    fn no_more_jobs_run_at_once_than_may() {
-        let (mut pool, mut log) = (pool(10, Some(3)), Log::default());
-        for _ in 0..5 {
-            pool.add(0, job(0, 10), &mut log);
+    fn no_more_jobs_start_in_a_window_than_may() {
+        let limit = Some((3, 10 * SECOND));
+        let (mut pool, mut log) = (pool(10, limit), Log::default());
+        for _ in 0..7 {
+            pool.add(0, job(0, 1), &mut log);
         }
         pool.scale(0, 1, &mut log);
-        pool.advance(25 * SECOND, &mut log);
-        assert_eq!((pool.active(), pool.in_list()), (3, 2));
+        pool.advance(100 * SECOND, &mut log);
+        let starts = [
+            "20: start after 20",
+            "30: start after 30",
+            "40: start after 40",
+        ];
+        let [first, second, third] = starts;
+        assert_eq!(
+            log.taken(),
+            [first, first, first, second, second, second, third]
+        );
     }
 
     #[test]
@@ -571,19 +650,24 @@ mod tests {
         pool.advance(80 * SECOND, &mut log);
         assert_eq!(log.taken(), ["25: interrupted", "55: 1 killed, 0 lost"]);
         assert_eq!((pool.active(), pool.there()), (1, 0));
+        assert_eq!(pool.waiting(80 * SECOND).count(), 2);
         pool.scale(80 * SECOND, 1, &mut log);
         pool.advance(120 * SECOND, &mut log);
         // The one that waited, and the one whose lock ran out at 100.
         assert_eq!(
             log.taken(),
-            ["100: start after 74", "100: start again after 0"]
+            ["100: start again after 45", "100: start after 74"]
         );
         pool.scale(120 * SECOND, 0, &mut log);
         pool.advance(300 * SECOND, &mut log);
         assert_eq!(log.taken(), ["120: interrupted", "150: 1 killed, 1 lost"]);
-        assert_eq!((pool.active(), pool.demand(300 * SECOND, 0)), (0, 0));
+        // It is failed by the next that lives, and until then stands among the active ones.
+        assert_eq!((pool.active(), pool.waiting(300 * SECOND).count()), (1, 0));
         let paid = pool.replica_time(300 * SECOND) / u128::from(SECOND);
         assert_eq!(paid, 55 + 70, "startup and ending among it");
+        pool.scale(300 * SECOND, 1, &mut log);
+        pool.advance(400 * SECOND, &mut log);
+        assert_eq!((pool.active(), pool.demand()), (0, 0));
     }
 
     #[test]

@@ -112,6 +112,8 @@ impl Tally {
         self.unstarted += 1;
         if wait > self.within {
             self.waited(wait);
+        } else {
+            self.stranded += u64::from(wait > STRANDED);
         }
     }
 

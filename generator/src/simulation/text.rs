@@ -97,15 +97,14 @@ fn row(outcome: &Outcome, cost: f64) -> Vec<String> {
         outcome.name.clone()
     };
     let mut cells = vec![name];
-    if outcome.jobs == 0 {
-        cells.extend(["-"; 3].map(ToOwned::to_owned));
-    } else {
-        cells.extend([
-            share(outcome.in_time_percent),
+    cells.extend(match outcome.in_time_percent {
+        None => ["-"; 3].map(ToOwned::to_owned),
+        Some(percent) => [
+            share(percent),
             wait(outcome.wait_p99_seconds),
             wait(outcome.longest_wait_seconds),
-        ]);
-    }
+        ],
+    });
     let times = if outcome.of_spec || cost <= 0.0 {
         String::new()
     } else {
@@ -142,16 +141,18 @@ fn share(percent: f64) -> String {
     }
 }
 
+/// A time, never told as shorter than it was, and the longer, the rougher.
 fn wait(seconds: f64) -> String {
-    if seconds < 10.0 {
-        let tenths = (seconds * 10.0).ceil() / 10.0;
-        return format!("{tenths}s");
+    let grain = match seconds {
+        ..10.0 => 0.1,
+        ..3600.0 => 1.0,
+        _ => 60.0,
+    };
+    let seconds = (seconds / grain).ceil() * grain;
+    if grain < 1.0 {
+        return format!("{}s", (seconds * 10.0).round() / 10.0);
     }
-    if seconds < 3600.0 {
-        return short(Duration::from_secs_f64(seconds));
-    }
-    // Whoever waits for hours does not count seconds.
-    short(Duration::from_secs_f64((seconds / 60.0).ceil() * 60.0))
+    short(Duration::from_secs_f64(seconds))
 }
 
 fn courses(page: &mut Page, simulation: &Simulation) {

@@ -214,6 +214,7 @@ impl Checker<'_> {
         let horizon = prometheus.and_then(|prometheus| self.horizon(own, defaults, prometheus));
         let template = self.template(own, defaults, &title);
         let on_metrics_loss = self.on_metrics_loss(own, defaults, replicas, shared.keda);
+        let rate_limit = optional(own.rate_limit.or(&defaults.rate_limit));
         let most_slots = self.most_slots(own, defaults, &title);
         let idle_after = given_or(own.idle_after.or(&defaults.idle_after), DEFAULT_IDLE_AFTER);
         Some(Workload {
@@ -232,6 +233,7 @@ impl Checker<'_> {
             job: job?,
             on_metrics_loss: on_metrics_loss?,
             idle_after: idle_after?,
+            rate_limit: rate_limit?,
             most_slots: most_slots?,
             template: template?,
             labels: merged(&own.labels, &defaults.labels)?,

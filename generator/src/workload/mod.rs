@@ -20,8 +20,8 @@ use crate::document::Node;
 use crate::problem::Span;
 
 pub use crate::spec::{
-    Authentication, Existing, Identity, OnMetricsLoss, Provider, Reference, Utilization, Version,
-    Way,
+    Authentication, Existing, Identity, OnMetricsLoss, Provider, Rate, Reference, Utilization,
+    Version, Way,
 };
 pub use check::{Files, check};
 pub use template::{JobTemplate, tree};
@@ -192,6 +192,8 @@ pub struct Workload {
     pub on_metrics_loss: OnMetricsLoss,
     /// Quiet time before scaling to zero.
     pub idle_after: Duration,
+    /// The limit of the rate, if there is one.
+    pub rate_limit: Option<Rate>,
     /// The slots that can be busy at once under a limit of the rate: more replicas would only wait. None means no limit.
     pub most_slots: Option<Decimal>,
     /// What its Jobs are made of, if its replicas are Jobs.
