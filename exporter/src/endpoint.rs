@@ -96,6 +96,18 @@ pub enum ReadFrom {
 }
 
 impl Endpoint {
+    /// One that no test reaches.
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Self {
+        Self {
+            topology: Topology::Single(Address::Unix("/nowhere".into())),
+            tls: None,
+            login: Login::default(),
+            database: 0,
+            read_from: ReadFrom::Primary,
+        }
+    }
+
     /// Whether a server of this role, `primary` or `replica`, may be read. One server is read whatever it is; among several the role
     /// says which.
     pub fn may_read(&self, role: &str) -> bool {

@@ -290,7 +290,6 @@ fn pause(interval: Duration, pass: &Pass) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::{Address, Login, ReadFrom, Topology};
     use crate::exposition::Format;
     use crate::shard::Shard;
 
@@ -308,13 +307,7 @@ mod tests {
     fn what_is_denied_is_said_once_and_once_more_after_it_was_allowed() {
         let metrics = SelfMetrics::new(false, Shard::ALL).unwrap();
         metrics.add_redis("default");
-        let endpoint = Endpoint {
-            topology: Topology::Single(Address::Unix("/nowhere".into())),
-            tls: None,
-            login: Login::default(),
-            database: 0,
-            read_from: ReadFrom::Primary,
-        };
+        let endpoint = Endpoint::nowhere();
         let follower = Follower::new("default".into(), endpoint, metrics.clone());
         let queue = |name: &str| QueueId {
             prefix: "bull".into(),

@@ -49,6 +49,15 @@ impl Decimal {
     pub const fn thousandths(self) -> u64 {
         self.thousandths
     }
+
+    /// The number as Prometheus reads it.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "Prometheus reads numbers into f64 too"
+    )]
+    pub fn as_f64(self) -> f64 {
+        self.thousandths as f64 / 1000.0
+    }
 }
 
 impl fmt::Display for Decimal {

@@ -2,12 +2,14 @@
 //!
 //! After a change of wording, `UPDATE_EXPECTED=1 cargo test -p bullmq-keda --test explain` writes the pages anew.
 
-use std::ffi::OsStr;
+mod program;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::{env, fs, io};
+use std::process::{Command, Stdio};
+use std::{env, fs};
 
+use program::{program, text};
 use serde_json::Value;
 
 const GOOD: &str = "\
@@ -21,28 +23,6 @@ workers:
 fn example(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     root.join("../examples").join(name)
-}
-
-fn program<A: AsRef<OsStr>>(args: &[A], stdin: &str, locale: &str) -> io::Result<Output> {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_bullmq-keda"))
-        .arg("explain")
-        .args(args)
-        .env_remove("LC_CTYPE")
-        .env_remove("LANG")
-        .env("LC_ALL", locale)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    if let Some(mut input) = child.stdin.take() {
-        // A program that ends before it reads is no failure of the test.
-        let _ = input.write_all(stdin.as_bytes());
-    }
-    child.wait_with_output()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// One of a thing is said as people say it, in every form that a worker has.
@@ -63,7 +43,7 @@ fn what_there_is_one_of_is_singular() {
     let spec = format!(
         "apiVersion: bullmq-keda/v1\nprometheus: {{serverAddress: http://prometheus:9090}}\nworkers:\n{workers}"
     );
-    let output = program(&["-"], &spec, "C.UTF-8").unwrap();
+    let output = program("explain", &["-"], &spec, "C.UTF-8").unwrap();
     let page = text(&output.stdout).replace('\n', " ");
     let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
     for said in [
@@ -101,7 +81,7 @@ fn every_example_is_explained_word_for_word() {
         "versions",
     ] {
         let spec = example(name).join("spec.yaml");
-        let output = program(&[&spec], "", "C.UTF-8").unwrap();
+        let output = program("explain", &[&spec], "", "C.UTF-8").unwrap();
         assert_eq!(text(&output.stderr), "", "{name}");
         assert_eq!(output.status.code(), Some(0));
         let page = example(name).join("explain.txt");
@@ -127,14 +107,20 @@ fn the_readme_shows_what_its_spec_is_explained_as() {
         let mut blocks = blocks.map(|block| block.trim_start_matches('\n'));
         blocks.find(|block| block.starts_with(beginning)).unwrap()
     };
-    let output = program(&["-"], block("apiVersion: bullmq-keda/v1"), "C.UTF-8").unwrap();
+    let output = program(
+        "explain",
+        &["-"],
+        block("apiVersion: bullmq-keda/v1"),
+        "C.UTF-8",
+    )
+    .unwrap();
     let page = text(&output.stdout);
     assert!(page.contains(block("A burst of")), "{page}");
 }
 
 #[test]
 fn in_a_locale_without_utf_8_the_page_is_ascii() {
-    let output = program(&["-"], GOOD, "C").unwrap();
+    let output = program("explain", &["-"], GOOD, "C").unwrap();
     let page = text(&output.stdout);
     assert!(page.is_ascii(), "{page}");
     assert!(page.contains("     0s         1  ######"), "{page}");
@@ -142,14 +128,14 @@ fn in_a_locale_without_utf_8_the_page_is_ascii() {
 
 #[test]
 fn what_goes_to_another_program_has_no_colours() {
-    let output = program(&["-"], GOOD, "C.UTF-8").unwrap();
+    let output = program("explain", &["-"], GOOD, "C.UTF-8").unwrap();
     assert!(!text(&output.stdout).contains('\u{1b}'));
 }
 
 #[test]
 fn one_worker_of_several_is_chosen_by_its_name() {
     let page = text(
-        &program(&["-", "--worker", "sms"], GOOD, "C")
+        &program("explain", &["-", "--worker", "sms"], GOOD, "C")
             .unwrap()
             .stdout,
     );
@@ -159,7 +145,13 @@ fn one_worker_of_several_is_chosen_by_its_name() {
 
 #[test]
 fn json_has_the_same_numbers_under_stable_names() {
-    let output = program(&["-", "--output", "json", "--worker", "email"], GOOD, "C").unwrap();
+    let output = program(
+        "explain",
+        &["-", "--output", "json", "--worker", "email"],
+        GOOD,
+        "C",
+    )
+    .unwrap();
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     let keys =
         |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
@@ -211,7 +203,7 @@ fn json_has_the_same_numbers_under_stable_names() {
 #[test]
 fn a_wrong_spec_has_the_problems_that_generate_tells_and_no_page() {
     let spec = GOOD.replace("max: 5", "max: -5");
-    let output = program(&["-"], &spec, "C").unwrap();
+    let output = program("explain", &["-"], &spec, "C").unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(text(&output.stdout), "");
     let told = text(&output.stderr);
@@ -260,7 +252,7 @@ fn a_name_that_is_not_there_is_wrong_usage_and_the_one_that_was_meant_is_told() 
             "error: there is no rule `x`; `bullmq-keda explain --rules` lists them\n",
         ),
     ] {
-        let output = program(args, GOOD, "C").unwrap();
+        let output = program("explain", args, GOOD, "C").unwrap();
         assert_eq!(text(&output.stderr), told);
         assert_eq!(output.status.code(), Some(2));
         assert_eq!(text(&output.stdout), "");
@@ -269,10 +261,10 @@ fn a_name_that_is_not_there_is_wrong_usage_and_the_one_that_was_meant_is_told() 
 
 #[test]
 fn every_rule_that_is_listed_can_be_explained() {
-    let rules = text(&program(&["--rules"], "", "C").unwrap().stdout);
+    let rules = text(&program("explain", &["--rules"], "", "C").unwrap().stdout);
     assert!(rules.lines().count() > 40, "{rules}");
     for rule in rules.lines() {
-        let output = program(&["--rule", rule], "", "C").unwrap();
+        let output = program("explain", &["--rule", rule], "", "C").unwrap();
         assert_eq!(output.status.code(), Some(0), "{rule}");
         let page = text(&output.stdout);
         assert!(page.contains(rule) && page.lines().count() > 2, "{page}");
@@ -281,7 +273,7 @@ fn every_rule_that_is_listed_can_be_explained() {
 
 #[test]
 fn without_anything_to_explain_the_usage_is_told() {
-    let output = program::<&str>(&[], "", "C").unwrap();
+    let output = program::<&str>("explain", &[], "", "C").unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("bullmq-keda explain <SPEC>..."));
 }

@@ -2,12 +2,13 @@
 //!
 //! After a change of wording, `UPDATE_EXPECTED=1 cargo test -p bullmq-keda --test simulate` writes the pages of the examples anew.
 
-use std::ffi::OsStr;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::{env, fs, io};
+mod program;
 
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use program::{program, text};
 use serde_json::Value;
 
 const GOOD: &str = "\
@@ -20,28 +21,6 @@ workers:
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn program<A: AsRef<OsStr>>(args: &[A], stdin: &str, locale: &str) -> io::Result<Output> {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_bullmq-keda"))
-        .arg("simulate")
-        .args(args)
-        .env_remove("LC_CTYPE")
-        .env_remove("LANG")
-        .env("LC_ALL", locale)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    if let Some(mut input) = child.stdin.take() {
-        // A program that ends before it reads is no failure of the test.
-        let _ = input.write_all(stdin.as_bytes());
-    }
-    child.wait_with_output()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// The words of a command line in a text, each without its quotes.
@@ -95,7 +74,7 @@ fn the_examples_and_the_readme_show_what_their_commands_print() {
                 .into_owned();
             String::new()
         };
-        let output = program(&args, &spec, "C.UTF-8").unwrap();
+        let output = program("simulate", &args, &spec, "C.UTF-8").unwrap();
         assert_eq!(
             output.status.code(),
             Some(0),
@@ -133,7 +112,8 @@ fn the_same_seed_prints_the_same_bytes_and_another_one_others() {
             "--seed",
             seed,
         ];
-        text(&program(&args, GOOD, "C").unwrap().stdout).replace(&format!("Seed {seed}."), "")
+        text(&program("simulate", &args, GOOD, "C").unwrap().stdout)
+            .replace(&format!("Seed {seed}."), "")
     };
     assert_eq!(run("1"), run("1"));
     assert_ne!(run("1"), run("2"));
@@ -142,7 +122,7 @@ fn the_same_seed_prints_the_same_bytes_and_another_one_others() {
 #[test]
 fn what_nobody_told_is_said_to_be_assumed_and_ascii_is_enough() {
     let args = ["-", "--load", "steady=1/1m", "--for", "10m"];
-    let output = program(&args, GOOD, "C").unwrap();
+    let output = program("simulate", &args, GOOD, "C").unwrap();
     let page = text(&output.stdout);
     assert!(page.is_ascii(), "{page}");
     let said = page.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -175,7 +155,13 @@ fn loads_of_our_own_fit_every_worker_from_the_smallest_to_the_largest() {
         let spec = format!(
             "apiVersion: bullmq-keda/v1\nprometheus: {{serverAddress: http://p:9090}}\nworkers: [{{name: w, queues: [a], {fields}}}]\n"
         );
-        let output = program(&["-", "--output", "json", "--for", "10m"], &spec, "C").unwrap();
+        let output = program(
+            "simulate",
+            &["-", "--output", "json", "--for", "10m"],
+            &spec,
+            "C",
+        )
+        .unwrap();
         let json: Value = serde_json::from_slice(&output.stdout).unwrap();
         let simulations = json
             .pointer("/simulations")
@@ -199,7 +185,7 @@ fn jobs_that_nobody_moves_neither_hang_it_nor_pass_for_none() {
         "--for",
         "3h",
     ];
-    let output = program(&args, spec, "C").unwrap();
+    let output = program("simulate", &args, spec, "C").unwrap();
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     let outcomes = json
         .pointer("/simulations/0/outcomes")
@@ -239,7 +225,7 @@ fn json_has_the_documented_names() {
         "--for",
         "1h",
     ];
-    let output = program(&args, GOOD, "C").unwrap();
+    let output = program("simulate", &args, GOOD, "C").unwrap();
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     let keys =
         |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
@@ -304,14 +290,14 @@ fn what_is_wrong_says_what_to_write_and_prints_nothing() {
         ),
         (&["missing.yaml"], 2, "missing.yaml"),
     ] {
-        let output = program(args, GOOD, "C").unwrap();
+        let output = program("simulate", args, GOOD, "C").unwrap();
         assert_eq!(output.status.code(), Some(code), "{args:?}");
         assert_eq!(text(&output.stdout), "", "{args:?}");
         let said = text(&output.stderr);
         assert!(said.contains(expected), "{args:?}: {said}");
     }
     let wrong = GOOD.replace("max: 5", "max: none");
-    let output = program(&["-"], &wrong, "C").unwrap();
+    let output = program("simulate", &["-"], &wrong, "C").unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(
         text(&output.stderr).contains("nothing was simulated"),
@@ -324,7 +310,13 @@ fn what_is_wrong_says_what_to_write_and_prints_nothing() {
 fn a_worker_of_jobs_is_left_out_with_a_note_and_alone_it_is_an_error() {
     let spec = root().join("examples/long-jobs/spec.yaml");
     let load = ["--load", "steady=1/1m", "--for", "10m"].map(OsStr::new);
-    let output = program(&[&[spec.as_os_str()][..], &load].concat(), "", "C").unwrap();
+    let output = program(
+        "simulate",
+        &[&[spec.as_os_str()][..], &load].concat(),
+        "",
+        "C",
+    )
+    .unwrap();
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(
@@ -332,7 +324,7 @@ fn a_worker_of_jobs_is_left_out_with_a_note_and_alone_it_is_an_error() {
         "{said}"
     );
     let args = [&[spec.as_os_str(), OsStr::new("-")][..], &load].concat();
-    let output = program(&args, GOOD, "C").unwrap();
+    let output = program("simulate", &args, GOOD, "C").unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert!(text(&output.stderr).contains("note: the replicas of `render` are Jobs"));
     assert!(text(&output.stdout).starts_with("== email under"));

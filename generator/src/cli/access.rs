@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, anyhow, bail};
 
 use crate::http::{Client, Credentials, Unusable};
+use crate::prometheus_api;
 
 /// The largest file of credentials or certificates; a bundle of every public authority takes a quarter of it.
 const MOST_BYTES: u64 = 1 << 20;
@@ -184,8 +185,21 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// That Prometheus did not answer, with what may help.
+pub(super) fn unanswered(
+    error: &prometheus_api::Error,
+    asked: &str,
+    server_address: &str,
+) -> anyhow::Error {
+    let error = anyhow!("cannot ask Prometheus at {asked}: {error}");
+    match hint(asked, server_address) {
+        Some(hint) => anyhow!("{error}\n  {hint}"),
+        None => error,
+    }
+}
+
 /// How an address of the cluster is reached from outside.
-pub(super) fn hint(asked: &str, server_address: &str) -> Option<String> {
+fn hint(asked: &str, server_address: &str) -> Option<String> {
     if asked != server_address {
         return None;
     }

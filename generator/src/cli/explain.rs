@@ -2,13 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-
-use super::{Outcome, Streams, input, unknown};
+use super::{Outcome, Streams, input, print, tell_problems, unknown};
 use crate::document::Dialect;
+use crate::explain;
 use crate::explain::{Explanation, text};
 use crate::rule::Rule;
-use crate::{Error, explain, report};
 
 /// Explain what the manifests of one or more specs will do, or a rule.
 ///
@@ -66,13 +64,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> anyhow::Result<Outc
     let inputs = input::read_all(&args.specs, Dialect::SPEC, streams.stdin)?;
     let explanations = match explain(inputs) {
         Ok(explanations) => explanations,
-        Err(Error::Invalid { problems, sources }) => {
-            let text = report::text(&problems, &sources, "nothing was explained", streams.colour);
-            let written = streams.stderr.write_all(text.as_bytes());
-            written.context("cannot write to stderr")?;
-            return Ok(Outcome::Invalid);
-        }
-        Err(Error::Output(error)) => return Err(error.into()),
+        Err(error) => return tell_problems(error, "nothing was explained", streams),
     };
     let names: Vec<&str> = explanations.iter().map(|one| one.worker.as_str()).collect();
     let missing = args
@@ -93,12 +85,4 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> anyhow::Result<Outc
             print(&format!("{json}\n"), streams)
         }
     }
-}
-
-fn print(text: &str, streams: &mut Streams<'_>) -> anyhow::Result<Outcome> {
-    let written = streams.stdout.write_all(text.as_bytes());
-    written
-        .and_then(|()| streams.stdout.flush())
-        .context("cannot write to stdout")?;
-    Ok(Outcome::Made)
 }

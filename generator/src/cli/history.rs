@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use bullmq_vocabulary::{metric, prometheus_duration};
 
-use super::Streams;
-use super::access::{self, Access, Server, hint};
+use super::access::{self, Access, Server};
 use super::patience::patiently;
+use super::{Streams, time_within};
 use crate::counted::counted;
 use crate::http::Client;
 use crate::plan::scope;
@@ -25,11 +25,7 @@ const MOST_STEPS: u32 = 10_000;
 
 /// How far back, from an hour on: a shorter time is the weather.
 pub(super) fn length(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(time) if (Duration::from_hours(1)..=LONGEST).contains(&time) => Ok(time),
-        Ok(_) => Err("write a time from 1h to 31d".to_owned()),
-        Err(_) => Err("write a number with a unit, such as `7d`".to_owned()),
-    }
+    time_within(text, Duration::from_hours(1)..=LONGEST, "1h to 31d", "7d")
 }
 
 /// What came in until now, and who knows it.
@@ -90,13 +86,7 @@ impl Past {
                 }
             },
         );
-        let answer = answer.map_err(|error| {
-            let error = anyhow!("cannot ask Prometheus at {asked}: {error}");
-            match hint(asked, server_address) {
-                Some(hint) => anyhow!("{error}\n  {hint}"),
-                None => error,
-            }
-        })?;
+        let answer = answer.map_err(|error| access::unanswered(&error, asked, server_address))?;
         let steps = usize::try_from(steps).unwrap_or(0);
         let (mut jobs, mut known) = (vec![0.0; steps], vec![false; steps]);
         for series in &answer.series {

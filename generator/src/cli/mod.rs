@@ -24,6 +24,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::page::Screen;
+use crate::report;
 use crate::spec::closest;
 
 /// Turns a short spec of BullMQ workers into KEDA ScaledObjects.
@@ -157,6 +158,46 @@ fn tell_usage(error: &clap::Error, streams: &mut Streams<'_>) -> anyhow::Result<
     }
     write!(streams.stderr, "{text}").context("cannot write to stderr")?;
     Ok(Outcome::Usage)
+}
+
+/// Tells what is wrong with specs, and that `nothing` came of them.
+fn tell_problems(
+    error: crate::Error,
+    nothing: &str,
+    streams: &mut Streams<'_>,
+) -> anyhow::Result<Outcome> {
+    match error {
+        crate::Error::Invalid { problems, sources } => {
+            let text = report::text(&problems, &sources, nothing, streams.colour);
+            let written = streams.stderr.write_all(text.as_bytes());
+            written.context("cannot write to stderr")?;
+            Ok(Outcome::Invalid)
+        }
+        error @ crate::Error::Output(_) => Err(error.into()),
+    }
+}
+
+/// Prints what was asked for.
+fn print(text: &str, streams: &mut Streams<'_>) -> anyhow::Result<Outcome> {
+    let written = streams.stdout.write_all(text.as_bytes());
+    written
+        .and_then(|()| streams.stdout.flush())
+        .context("cannot write to stdout")?;
+    Ok(Outcome::Made)
+}
+
+/// A time within bounds, which are told as `from`.
+fn time_within(
+    text: &str,
+    bounds: std::ops::RangeInclusive<std::time::Duration>,
+    from: &str,
+    example: &str,
+) -> Result<std::time::Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if bounds.contains(&time) => Ok(time),
+        Ok(_) => Err(format!("write a time from {from}")),
+        Err(_) => Err(format!("write a number with a unit, such as `{example}`")),
+    }
 }
 
 /// Tells that there is none of this name, and which was probably meant.

@@ -8,14 +8,14 @@ use anyhow::Context as _;
 use super::access::{Access, Server};
 use super::history::{self, Past};
 use super::patience::patiently;
-use super::{Outcome, Streams, input};
+use super::{Outcome, Streams, input, print, tell_problems, time_within, unknown};
 use crate::document::Dialect;
 use crate::simulation::{
     LONGEST, Load, SHORTEST, Simulation, Wishes, json, possible, scales, simulate, text,
     usual_loads,
 };
 use crate::workload::Workload;
-use crate::{Error, report, workloads};
+use crate::workloads;
 
 /// Play a load through the whole control loop: how long jobs wait, how many replicas there are, what they cost.
 ///
@@ -83,34 +83,19 @@ enum Format {
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(time) if time >= Duration::from_millis(1) && time <= Duration::from_hours(24) => {
-            Ok(time)
-        }
-        Ok(_) => Err("write a time from 1ms to 24h".to_owned()),
-        Err(_) => Err("write a number with a unit, such as `30s`".to_owned()),
-    }
+    let bounds = Duration::from_millis(1)..=Duration::from_hours(24);
+    time_within(text, bounds, "1ms to 24h", "30s")
 }
 
 fn length(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(time) if (SHORTEST..=LONGEST).contains(&time) => Ok(time),
-        Ok(_) => Err("write a time from 10m to 31d".to_owned()),
-        Err(_) => Err("write a number with a unit, such as `6h`".to_owned()),
-    }
+    time_within(text, SHORTEST..=LONGEST, "10m to 31d", "6h")
 }
 
 pub(super) fn run(args: &Args, quiet: bool, streams: &mut Streams<'_>) -> anyhow::Result<Outcome> {
     let inputs = input::read_all(&args.specs, Dialect::SPEC, streams.stdin)?;
     let workloads = match workloads(inputs) {
         Ok((workloads, _)) => workloads,
-        Err(Error::Invalid { problems, sources }) => {
-            let text = report::text(&problems, &sources, "nothing was simulated", streams.colour);
-            let written = streams.stderr.write_all(text.as_bytes());
-            written.context("cannot write to stderr")?;
-            return Ok(Outcome::Invalid);
-        }
-        Err(Error::Output(error)) => return Err(error.into()),
+        Err(error) => return tell_problems(error, "nothing was simulated", streams),
     };
     let names: Vec<&str> = workloads.iter().map(|one| one.name.as_str()).collect();
     if let Some(name) = args
@@ -118,7 +103,7 @@ pub(super) fn run(args: &Args, quiet: bool, streams: &mut Streams<'_>) -> anyhow
         .iter()
         .find(|name| !names.contains(&name.as_str()))
     {
-        return super::unknown("worker", name, &names, streams);
+        return unknown("worker", name, &names, streams);
     }
     let wishes = Wishes {
         length: args.length,
@@ -155,7 +140,9 @@ pub(super) fn run(args: &Args, quiet: bool, streams: &mut Streams<'_>) -> anyhow
         if wanted_loads.is_empty() {
             return Err(error.into());
         }
-        writeln!(streams.stderr, "note: {error}").context("cannot write to stderr")?;
+        if !quiet {
+            writeln!(streams.stderr, "note: {error}").context("cannot write to stderr")?;
+        }
     }
     let mut simulations: Vec<Simulation> = Vec::new();
     for (workload, loads) in &wanted_loads {
@@ -171,13 +158,8 @@ pub(super) fn run(args: &Args, quiet: bool, streams: &mut Streams<'_>) -> anyhow
             )?);
         }
     }
-    let printed = match args.output {
-        Format::Text => text(&simulations, streams.screen),
-        Format::Json => format!("{:#}\n", json(&simulations)?),
-    };
-    let written = streams.stdout.write_all(printed.as_bytes());
-    written
-        .and_then(|()| streams.stdout.flush())
-        .context("cannot write to stdout")?;
-    Ok(Outcome::Made)
+    match args.output {
+        Format::Text => print(&text(&simulations, streams.screen), streams),
+        Format::Json => print(&format!("{:#}\n", json(&simulations)?), streams),
+    }
 }

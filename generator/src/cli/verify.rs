@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::json;
 
-use super::access::{Access, Server, hint};
+use super::access::{Access, Server};
 use super::patience::{PATIENCE, patiently};
-use super::{Outcome, Streams, access, input};
+use super::{Outcome, Streams, access, input, tell_problems};
 use crate::document::Dialect;
 use crate::http::Client;
 use crate::problem::Severity;
 use crate::prometheus_api::{self, Answer};
 use crate::verify::{Report, Subject, judge, line, observe, text};
 use crate::workload::Workload;
-use crate::{Error, plan, report, verify, workloads};
+use crate::{plan, verify, workloads};
 
 /// The largest answer: the names of 100,000 queues, each with its labels, take about half of it.
 const MOST_BYTES: u64 = 64 << 20;
@@ -83,15 +83,7 @@ pub(super) fn run(args: &Args, quiet: bool, streams: &mut Streams<'_>) -> anyhow
     let inputs = input::read_all(&args.specs, Dialect::SPEC, streams.stdin)?;
     let workloads = match workloads(inputs) {
         Ok((workloads, _)) => workloads,
-        Err(Error::Invalid { problems, sources }) => {
-            let text = report::text(&problems, &sources, "nothing was asked", streams.colour);
-            streams
-                .stderr
-                .write_all(text.as_bytes())
-                .context("cannot write to stderr")?;
-            return Ok(Outcome::Invalid);
-        }
-        Err(error @ Error::Output(_)) => return Err(error.into()),
+        Err(error) => return tell_problems(error, "nothing was asked", streams),
     };
     let subjects = subjects(&workloads, asked.as_deref())?;
     let terminal = io::stdout().is_terminal();
@@ -274,12 +266,7 @@ impl Look<'_> {
                     },
                 )
             };
-        observe(subject, access::now(), &mut ask).map_err(|error| {
-            let error = anyhow!("cannot ask Prometheus at {}: {error}", subject.asked);
-            match hint(subject.asked, subject.server_address) {
-                Some(hint) => anyhow!("{error}\n  {hint}"),
-                None => error,
-            }
-        })
+        observe(subject, access::now(), &mut ask)
+            .map_err(|error| access::unanswered(&error, subject.asked, subject.server_address))
     }
 }

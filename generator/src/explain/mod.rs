@@ -239,6 +239,7 @@ mod tests {
     use crate::control_loop::keda::Answer;
     use crate::control_loop::{ControlLoop, Observation};
     use crate::page::Screen;
+    use crate::query::Seen;
     use crate::workload::Workload;
     use crate::{Input, plan::plan};
     use proptest::prelude::*;
@@ -315,6 +316,15 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn what_a_backlog_is_worth_is_what_the_query_is_worked_out_to(workload in any_worker(), jobs in 0..10_000_u32) {
+            let plan = plan(&workload);
+            let demand = f64::from(jobs);
+            let seen = Seen { demand, active: 0.0, average: 0.0 };
+            let value = plan.triggers.first().map(|trigger| trigger.query.value(&seen));
+            prop_assert_eq!(value, Some(words::Measure::of(&plan).value(u64::from(jobs))));
+        }
 
         #[test]
         fn every_row_of_the_backlog_is_where_the_loop_ends(workload in any_worker(), from in 0..200_u32) {

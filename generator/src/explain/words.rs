@@ -62,14 +62,13 @@ impl Measure {
         let slots = match self.share {
             None => jobs,
             Some((mean, within)) => {
-                let slots = jobs * (float(mean.thousandths()) / 1000.0)
-                    / (float(within.thousandths()) / 1000.0);
+                let slots = jobs * mean.as_f64() / within.as_f64();
                 slots.min(jobs)
             }
         };
         match self.most {
             None => slots,
-            Some(most) => slots.min(float(most.thousandths()) / 1000.0),
+            Some(most) => slots.min(most.as_f64()),
         }
     }
 
@@ -284,7 +283,7 @@ mod tests {
             measure(Some((1_500, 7_000)), 4_500),
             measure(Some((90_000, 30_000)), 2_000),
         ] {
-            let threshold = float(measure.threshold.thousandths()) / 1000.0;
+            let threshold = measure.threshold.as_f64();
             for replicas in [1_u32, 2, 7, 50] {
                 let jobs = measure.jobs(replicas);
                 let most = f64::from(replicas) * threshold;

@@ -3,7 +3,6 @@
 use bullmq_vocabulary::metric;
 
 use super::{Expr, Query, Selector};
-use crate::decimal::Decimal;
 
 /// What there is to be seen of the queues of a query, all of them together and each of them seen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,22 +42,16 @@ impl Expr {
                 most,
             } => {
                 let backlog = (demand.value(seen) - active.value(seen)).max(0.0);
-                let slots = average.value(seen) + backlog * float(*mean) / float(*within);
+                let slots = average.value(seen) + backlog * mean.as_f64() / within.as_f64();
                 slots.min(most.value(seen))
             }
             Self::Limited {
                 demand,
                 active,
                 most,
-            } => demand.value(seen).min(active.value(seen).max(float(*most))),
+            } => demand
+                .value(seen)
+                .min(active.value(seen).max(most.as_f64())),
         }
     }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "Prometheus reads numbers into f64 too"
-)]
-fn float(number: Decimal) -> f64 {
-    number.thousandths() as f64 / 1000.0
 }

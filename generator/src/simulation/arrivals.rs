@@ -1,7 +1,7 @@
 //! The jobs of a load one by one: when each is added, and what it is like.
 
 use super::load::{DAY, Load, Part, Pattern, Percent};
-use super::pool::Job;
+use super::pool::{Job, count};
 use super::time::{Micros, micros, of_seconds, seconds};
 use super::work::Work;
 
@@ -142,10 +142,6 @@ impl Source<'_> {
 /// The time until something that happens so often in a second.
 fn exponential(random: &mut fastrand::Rng, per_second: f64) -> f64 {
     -(1.0 - random.f64()).ln() / per_second
-}
-
-fn count(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 #[expect(

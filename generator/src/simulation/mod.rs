@@ -28,15 +28,13 @@ use serde::Serialize;
 
 use crate::workload::{Policy, Workload};
 use contender::Contender;
-use play::{Played, Setting, play};
+use play::{Played, STEPS, Setting, play};
 use pool::Traits;
 use time::{micros, seconds};
 use work::Work;
 
 pub use json::json;
 pub use load::Load;
-pub use play::STEPS;
-pub use tally::STRANDED;
 pub use text::text;
 
 /// The most jobs of one load: half a minute of work, and, where none of them is worked on, about a gigabyte for each contender.

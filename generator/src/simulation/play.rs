@@ -16,7 +16,7 @@ use crate::control_loop::{Config, ControlLoop, Observation};
 use crate::query::Query;
 
 /// The steps in which a run is drawn.
-pub const STEPS: u32 = 240;
+pub(super) const STEPS: u32 = 240;
 
 /// What all runs of one comparison share.
 #[derive(Clone, Copy, Debug)]

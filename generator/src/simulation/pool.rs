@@ -41,7 +41,7 @@ pub(super) struct Job {
     pub(super) prioritized: bool,
     /// How long after its failure it is tried once more; none if it does not fail.
     pub(super) retry: Option<Micros>,
-    /// Whether it was killed before.
+    /// Whether it was killed before, and taken back.
     pub(super) killed: bool,
 }
 
@@ -76,16 +76,6 @@ struct Running {
     replica: usize,
 }
 
-/// A job that died with its replica. BullMQ takes one back once: <https://docs.bullmq.io/guide/workers/stalled-jobs>.
-#[derive(Clone, Copy, Debug)]
-struct Died {
-    /// When it can be taken back.
-    at: Micros,
-    job: Job,
-    /// Whether it had died before, and is failed instead.
-    again: bool,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Ready(usize),
@@ -108,13 +98,14 @@ pub(super) struct Pool {
     /// By the moment at which they are due, and by a number of their own.
     delayed: BTreeMap<(Micros, u64), Job>,
     added: u64,
+    /// Those that were due while nobody lived to move them.
+    due: VecDeque<Job>,
     /// Places of running jobs, each with how often it was given.
     running: Vec<(Option<Running>, u32)>,
     unused: Vec<usize>,
-    /// Those of them that were due while nobody lived to move them.
-    due: VecDeque<Job>,
-    /// Jobs that died with their replicas, and when they can be taken back.
-    stalled: VecDeque<Died>,
+    /// Jobs that died with their replicas, and when they can be taken back. BullMQ takes one back once:
+    /// <https://docs.bullmq.io/guide/workers/stalled-jobs>.
+    stalled: VecDeque<(Micros, Job)>,
     active: u64,
     replicas: Vec<Replica>,
     /// Those that are wanted, in the order in which they were made.
@@ -185,8 +176,8 @@ impl Pool {
         let stalled = self
             .stalled
             .iter()
-            .filter(|died| !died.again)
-            .map(|died| &died.job);
+            .map(|(_, job)| job)
+            .filter(|job| !job.killed);
         self.list
             .iter()
             .chain(&self.prioritized)
@@ -226,8 +217,6 @@ impl Pool {
     /// Lets happen whatever happens up to now.
     pub(super) fn advance(&mut self, now: Micros, record: &mut impl Record) {
         while let Some(at) = self.next().filter(|at| *at <= now) {
-            // What was due while nobody lived is moved by the first that does.
-            let at = at.max(self.counted);
             while let Some(&Reverse((when, event))) = self.events.peek()
                 && when <= at
             {
@@ -392,15 +381,11 @@ impl Pool {
             killed += 1;
             lost += u64::from(died.job.killed);
             // From now on it waits, until another takes it.
-            self.stalled.push_back(Died {
-                at: now + STALLED,
-                again: died.job.killed,
-                job: Job {
-                    ready: now,
-                    killed: true,
-                    ..died.job
-                },
-            });
+            let job = Job {
+                ready: now,
+                ..died.job
+            };
+            self.stalled.push_back((now + STALLED, job));
         }
         self.events.push(Reverse((now + STALLED, Event::Stalled)));
         record.killed(now, killed, lost);
@@ -411,15 +396,18 @@ impl Pool {
         if self.ready == 0 {
             return;
         }
-        while let Some(died) = self.stalled.front().copied()
-            && died.at <= now
+        while let Some((at, job)) = self.stalled.front().copied()
+            && at <= now
         {
             self.stalled.pop_front();
             self.active -= 1;
-            if !died.again {
+            if !job.killed {
                 // Before all others, and whatever its priority:
                 // https://github.com/taskforcesh/bullmq/blob/v5.81.5/src/commands/moveStalledJobsToWait-9.lua
-                self.list.push_front(died.job);
+                self.list.push_front(Job {
+                    killed: true,
+                    ..job
+                });
             }
         }
     }
@@ -516,7 +504,7 @@ fn is_in(replicas: &[Replica], index: usize, state: State) -> bool {
         .is_some_and(|replica| replica.state == state)
 }
 
-fn count(number: usize) -> u64 {
+pub(super) fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 

@@ -8,7 +8,7 @@ use super::time::{Micros, SECOND};
 /// Waiting times are told to a hundredth of a second.
 const GRAIN: Micros = SECOND / 100;
 /// Who has waited so long is stranded: no autoscaler that sees the job takes that long.
-pub const STRANDED: Micros = 600 * SECOND;
+pub(super) const STRANDED: Micros = 600 * SECOND;
 
 /// The waiting times of jobs, from when they could start until they did, or until the end.
 #[derive(Clone, Debug, Default)]

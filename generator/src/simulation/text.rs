@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use textwrap::core::display_width;
 
+use super::tally::STRANDED;
 use super::time::seconds;
-use super::{Assumptions, Outcome, STRANDED, Simulation};
+use super::{Assumptions, Outcome, Simulation};
 use crate::counted::{counted, short};
 use crate::page::{Align, Page, Screen};
 use crate::workload::Replicas;
@@ -49,7 +50,7 @@ fn assumed(taken: &Assumptions, length: u64) -> String {
     };
     format!(
         "{}: {bounds}, each with {}, ready after {}, killed {} after it was told to end. A job runs for {} on average{longest}. Seed {}.{untold}",
-        time(whole(length)),
+        short(Duration::from_secs(length)),
         counted(taken.concurrency, "slot"),
         time(taken.startup_seconds),
         time(taken.grace_seconds),
@@ -190,9 +191,4 @@ fn courses(page: &mut Page, simulation: &Simulation) {
         let values: Vec<u64> = outcome.replicas.iter().copied().map(u64::from).collect();
         line(&outcome.name, &values, u64::from(max));
     }
-}
-
-/// A length that is below a century.
-fn whole(seconds: u64) -> f64 {
-    f64::from(u32::try_from(seconds).unwrap_or(u32::MAX))
 }

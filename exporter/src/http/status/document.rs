@@ -617,7 +617,7 @@ fn demand_query(redis: &str, prefix: &str, queue: &str) -> String {
 mod tests {
     use super::*;
     use crate::collect::{Collector, Settings};
-    use crate::endpoint::{Address, Endpoint, Login, ReadFrom, Topology};
+    use crate::endpoint::Endpoint;
     use crate::model::{Optional, QueueId, RedisFacts, Snapshot};
     use crate::queue_filter::QueueFilter;
     use crate::self_metrics::SelfMetrics;
@@ -628,13 +628,7 @@ mod tests {
     fn answered(at: Instant, maxmemory_policy: &str) -> Standing {
         let settings = Settings {
             name: "main".into(),
-            endpoint: Endpoint {
-                topology: Topology::Single(Address::Unix("/nowhere".into())),
-                tls: None,
-                login: Login::default(),
-                database: 0,
-                read_from: ReadFrom::Primary,
-            },
+            endpoint: Endpoint::nowhere(),
             prefixes: vec!["bull".into()],
             filter: QueueFilter::default(),
             shard: Shard::ALL,

@@ -469,7 +469,7 @@ mod tests {
     use super::super::client::Link;
     use super::position::EntryId;
     use super::*;
-    use crate::endpoint::{Address, Endpoint, Login, ReadFrom, Topology};
+    use crate::endpoint::Endpoint;
     use crate::job_events::JobEvents;
     use bullmq_vocabulary::JobEvent;
     use std::sync::atomic::Ordering::Relaxed;
@@ -669,13 +669,7 @@ mod tests {
     fn each_node_has_the_streams_of_its_share_and_nobody_those_of_none() {
         let (mut streams, board, now) = (EventStreams::default(), Board::default(), Instant::now());
         streams.follow(&queues("a b c d"), &board, now);
-        let endpoint = Endpoint {
-            topology: Topology::Single(Address::Unix("/nowhere".into())),
-            tls: None,
-            login: Login::default(),
-            database: 0,
-            read_from: ReadFrom::Primary,
-        };
+        let endpoint = Endpoint::nowhere();
         let share = |node, queues: &[usize]| Share {
             node,
             link: Arc::new(Link::counted(endpoint.clone(), Arc::default())),
